@@ -1,0 +1,110 @@
+//! The decoder's own business: limits, gathering, and that nothing is copied that need not be.
+
+use super::*;
+use crate::{Delivery, Publish};
+use std::{vec, vec::Vec};
+
+const MAX: u32 = 1 << 20;
+
+fn client(bytes: &'static [u8]) -> Decoder {
+    let mut decoder = Decoder::client(Version::V3_1_1, MAX);
+    decoder.push(Bytes::from_static(bytes));
+    decoder
+}
+
+fn publish(decoder: &mut Decoder) -> Publish {
+    match decoder.next_packet() {
+        Ok(Some(Packet::Publish(publish))) => publish,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_whole_packet_is_a_slice_of_what_was_pushed() {
+    let bytes = Bytes::from(b"\x30\x06\x00\x03a/bp\x30\x04\x00\x01aq".to_vec());
+    let mut decoder = Decoder::client(Version::V3_1_1, MAX);
+    decoder.push(bytes.clone());
+    let first = publish(&mut decoder);
+    assert_eq!(
+        first.topic.unwrap().as_utf8().as_bytes().as_ptr(),
+        bytes[4..].as_ptr()
+    );
+    assert_eq!(first.payload.as_ptr(), bytes[7..].as_ptr());
+    assert_eq!(publish(&mut decoder).payload.as_ptr(), bytes[13..].as_ptr());
+}
+
+#[test]
+fn only_the_straddling_packet_is_gathered() {
+    let mut decoder = client(b"\x30\x04\x00\x01ap\x30\x04\x00");
+    let rest = Bytes::from(b"\x01aq\x30\x04\x00\x01ar".to_vec());
+    assert_eq!(publish(&mut decoder).payload, "p");
+    assert_eq!(decoder.next_packet(), Ok(None));
+    assert_eq!(decoder.buffered_bytes(), 3);
+    decoder.push(rest.clone());
+    assert_eq!(publish(&mut decoder).payload, "q");
+    assert_eq!(publish(&mut decoder).payload.as_ptr(), rest[8..].as_ptr());
+    assert_eq!(
+        (decoder.gathered.capacity(), decoder.buffered_bytes()),
+        (0, 0)
+    );
+}
+
+#[test]
+fn an_incomplete_packet_does_not_pin_the_buffer_it_was_read_into() {
+    let large = Bytes::from(vec![0x30; 1]);
+    let mut decoder = Decoder::client(Version::V3_1_1, MAX);
+    decoder.push(large.clone());
+    assert_eq!(decoder.next_packet(), Ok(None));
+    assert!(large.is_unique());
+}
+
+/// [MQTT-3.1.2-24]
+#[test]
+fn the_limit_counts_the_whole_packet_and_is_checked_before_the_body() {
+    let mut decoder = Decoder::client(Version::V3_1_1, 6);
+    decoder.push(Bytes::from_static(b"\x30\x04\x00\x01ap\x30\x05"));
+    assert_eq!(publish(&mut decoder).payload, "p");
+    assert_eq!(decoder.next_packet(), Err(DecodeError::PacketTooLarge));
+    assert_eq!(DecodeError::PacketTooLarge.reason_code() as u8, 0x95);
+}
+
+#[test]
+fn the_limit_can_be_raised_after_connect() {
+    let mut decoder = Decoder::client(Version::V3_1_1, 2);
+    decoder.push(Bytes::from_static(b"\xd0\x00"));
+    assert_eq!(decoder.next_packet(), Ok(Some(Packet::PingResp)));
+    decoder.set_max_packet_bytes(6);
+    decoder.push(Bytes::from_static(b"\x30\x04\x00\x01ap"));
+    assert_eq!(publish(&mut decoder).delivery, Delivery::AtMostOnce);
+}
+
+#[test]
+fn a_bad_first_byte_is_refused_alone() {
+    assert_eq!(client(b"\x36").next_packet(), Err(DecodeError::PublishQos));
+    assert_eq!(
+        client(b"\x00").next_packet(),
+        Err(DecodeError::ReservedPacketType(0))
+    );
+}
+
+#[test]
+fn after_a_fault_nothing_is_kept() {
+    let mut decoder = client(b"\x00\x00\x00\x00");
+    assert!(decoder.next_packet().is_err());
+    decoder.push(Bytes::from_static(b"\xd0\x00"));
+    assert_eq!(decoder.buffered_bytes(), 0);
+    assert!(decoder.next_packet().is_err());
+}
+
+#[test]
+fn pushes_wait_in_order() {
+    let mut decoder = client(b"\xd0");
+    for piece in [&b""[..], b"\x00\xd0", b"\x00", b"\x30\x04\x00\x01ap"] {
+        decoder.push(Bytes::from_static(piece));
+    }
+    let mut names = Vec::new();
+    while let Ok(Some(packet)) = decoder.next_packet() {
+        names.push(packet.name());
+    }
+    assert_eq!(names, ["PINGRESP", "PINGRESP", "PUBLISH"]);
+}

@@ -1,0 +1,318 @@
+//! A PUBLISH encoded once for many subscribers.
+//!
+//! ```text
+//!   first byte | remaining length | topic | packet id | properties | payload
+//!   \________/  \_______________________/  \_________/ \____________________/
+//!    per write       shared, `encoded`      per write        shared
+//! ```
+//!
+//! What differs between deliveries (DUP, QoS, RETAIN, the packet identifier) is filled in by [`PublishFrame::write`], which
+//! only copies. Topic alias, message expiry and subscription identifiers are part of a frame: who needs others makes another
+//! frame. A payload of at least [`LINK_BYTES`] is shared, a smaller one is encoded along with the head, so that a small
+//! message is one piece of memory and does not pin the buffer that it was read into.
+
+use crate::{
+    Delivery, EncodeError, LINK_BYTES, Output, PacketType, Properties, Property, PropertyId,
+    Version, publish,
+    sink::{Length, Sink},
+    varint,
+};
+use bytes::{Bytes, BytesMut};
+
+/// Everything in front of the payload of an outgoing PUBLISH, except what differs between deliveries.
+#[derive(Clone, Copy, Debug)]
+pub struct PublishHead<'a> {
+    /// The version of the subscribers.
+    pub version: Version,
+    /// The topic name; may be empty if a topic alias is given.
+    pub topic: &'a str,
+    /// The topic alias. 5.0 only, as all that follows.
+    pub topic_alias: Option<u16>,
+    /// What is left of the message expiry interval, in seconds. [MQTT-3.3.2-6]
+    pub message_expiry_interval: Option<u32>,
+    /// The identifiers of the subscriptions that this goes to. [MQTT-3.3.4-3], [MQTT-3.3.4-4]
+    pub subscription_identifiers: &'a [u32],
+    /// The publisher's properties. A topic alias, a message expiry interval and subscription identifiers in them are left
+    /// out; everything else passes through in order, byte for byte. [MQTT-3.3.2-17], [MQTT-3.3.2-18]
+    pub properties: &'a Properties,
+}
+
+/// An encoded PUBLISH, cut where the packet identifier goes. Cloning counts references.
+#[derive(Clone, Debug)]
+pub struct PublishFrame {
+    /// Remaining length and topic, then properties and a small payload.
+    encoded: Bytes,
+    /// Where in `encoded` the packet identifier goes.
+    cut: usize,
+    /// A payload that is not in `encoded`.
+    payload: Bytes,
+    has_packet_id: bool,
+}
+
+impl PublishFrame {
+    /// Encodes a message. `has_packet_id` is whether it is going to be delivered with QoS 1 or 2.
+    ///
+    /// # Errors
+    /// The topic is longer than 65,535 bytes or missing, a subscription identifier or the topic alias out of range, or the
+    /// packet too long.
+    pub fn new(
+        head: &PublishHead<'_>,
+        payload: &Bytes,
+        has_packet_id: bool,
+    ) -> Result<Self, EncodeError> {
+        head.check()?;
+        let mut before = Length::default();
+        before.field(head.topic.as_bytes());
+        let id_bytes = if has_packet_id { 2 } else { 0 };
+        let properties_bytes = head.properties_bytes();
+        let mut after = Length::default();
+        if head.version.is_v5() {
+            after.varint(properties_bytes);
+            after.0 += usize::try_from(properties_bytes).unwrap_or(usize::MAX);
+        }
+        let body_bytes = before
+            .0
+            .saturating_add(id_bytes)
+            .saturating_add(after.0)
+            .saturating_add(payload.len());
+        let remaining = u32::try_from(body_bytes)
+            .ok()
+            .filter(|len| *len <= varint::MAX);
+        let remaining = remaining.ok_or(EncodeError::PacketTooLong)?;
+
+        let copied = payload.len() < LINK_BYTES;
+        let head_bytes = varint::encoded_len(remaining) + before.0 + after.0;
+        let mut encoded =
+            BytesMut::with_capacity(head_bytes + if copied { payload.len() } else { 0 });
+        encoded.varint(remaining);
+        encoded.field(head.topic.as_bytes());
+        let cut = encoded.len();
+        if head.version.is_v5() {
+            encoded.varint(properties_bytes);
+            head.write_properties(&mut encoded);
+        }
+        if copied {
+            encoded.put(payload);
+        }
+        let payload = if copied {
+            Bytes::new()
+        } else {
+            payload.clone()
+        };
+        Ok(Self {
+            encoded: encoded.freeze(),
+            cut,
+            payload,
+            has_packet_id,
+        })
+    }
+
+    /// The size of the whole packet on the wire in bytes.
+    #[inline]
+    pub fn wire_bytes(&self) -> usize {
+        1 + self.encoded.len() + if self.has_packet_id { 2 } else { 0 } + self.payload.len()
+    }
+
+    /// Whether this frame is for deliveries with a packet identifier.
+    pub fn has_packet_id(&self) -> bool {
+        self.has_packet_id
+    }
+
+    /// Appends the packet for one subscriber. The delivery must have a packet identifier exactly if the frame was made for
+    /// one. DUP is left out with QoS 0 [MQTT-3.3.1-2].
+    #[inline]
+    pub fn write(&self, dup: bool, retain: bool, delivery: Delivery, out: &mut Output) {
+        debug_assert_eq!(
+            self.has_packet_id,
+            delivery.packet_id().is_some(),
+            "a frame of another QoS class"
+        );
+        let (head, rest) = self.encoded.split_at_checked(self.cut).unwrap_or_default();
+        out.reserve(1 + self.encoded.len() + 2);
+        match (self.has_packet_id, delivery.packet_id()) {
+            (true, Some(packet_id)) => {
+                out.put(&[FIRST | publish::flags(dup, retain, delivery)]);
+                out.put(head);
+                out.put(&packet_id.get().to_be_bytes());
+            }
+            (false, _) => {
+                out.put(&[FIRST | publish::flags(false, retain, Delivery::AtMostOnce)]);
+                out.put(head);
+            }
+            // Without the identifier that its length counts, the packet would garble everything behind it.
+            (true, None) => return,
+        }
+        out.put(rest);
+        if !self.payload.is_empty() {
+            out.link(self.payload.clone());
+        }
+    }
+}
+
+/// The packet type in the first byte.
+const FIRST: u8 = (PacketType::Publish as u8) << 4;
+
+impl PublishHead<'_> {
+    fn check(&self) -> Result<(), EncodeError> {
+        if u16::try_from(self.topic.len()).is_err() {
+            return Err(EncodeError::FieldTooLong(PacketType::Publish));
+        }
+        if self.topic.is_empty() && (!self.version.is_v5() || self.topic_alias.is_none()) {
+            return Err(EncodeError::TopicMissing);
+        }
+        match self
+            .own_properties()
+            .find(|property| !property.is_expressible())
+        {
+            // [MQTT-3.3.2-8] and the range of subscription identifiers
+            Some(property) => Err(EncodeError::Properties(crate::DecodeError::PropertyValue(
+                PacketType::Publish,
+                property.id(),
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// The properties that are this delivery's own.
+    fn own_properties(&self) -> impl Iterator<Item = Property<'static>> {
+        let alias = self.topic_alias.map(Property::TopicAlias);
+        let expiry = self
+            .message_expiry_interval
+            .map(Property::MessageExpiryInterval);
+        let identifiers = self
+            .subscription_identifiers
+            .iter()
+            .copied()
+            .map(Property::SubscriptionIdentifier);
+        alias.into_iter().chain(expiry).chain(identifiers)
+    }
+
+    /// The publisher's properties that pass through, encoded.
+    fn passed_through(&self) -> impl Iterator<Item = &[u8]> {
+        const OWN: u64 = PropertyId::TopicAlias.bit()
+            | PropertyId::MessageExpiryInterval.bit()
+            | PropertyId::SubscriptionIdentifier.bit();
+        self.properties
+            .entries()
+            .filter(|entry| OWN & entry.id.bit() == 0)
+            .map(|entry| entry.encoded)
+    }
+
+    fn write_properties(&self, out: &mut impl Sink) {
+        for property in self.own_properties() {
+            property.write(out);
+        }
+        for entry in self.passed_through() {
+            out.put(entry);
+        }
+    }
+
+    /// The length of all properties.
+    fn properties_bytes(&self) -> u32 {
+        let mut length = Length::default();
+        self.write_properties(&mut length);
+        u32::try_from(length.0).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PacketId;
+    use std::{vec, vec::Vec};
+
+    fn head<'a>(version: Version, topic: &'a str, properties: &'a Properties) -> PublishHead<'a> {
+        PublishHead {
+            version,
+            topic,
+            topic_alias: None,
+            message_expiry_interval: None,
+            subscription_identifiers: &[],
+            properties,
+        }
+    }
+
+    fn written(frame: &PublishFrame, dup: bool, retain: bool, delivery: Delivery) -> Vec<u8> {
+        let mut output = Output::new();
+        frame.write(dup, retain, delivery, &mut output);
+        assert_eq!(output.len(), frame.wire_bytes());
+        output.parts().flatten().copied().collect()
+    }
+
+    #[test]
+    fn deliveries_of_one_frame_differ_in_flags_and_packet_id_only() {
+        let properties = Properties::new();
+        let payload = Bytes::from_static(b"p");
+        let frame =
+            PublishFrame::new(&head(Version::V3_1_1, "a", &properties), &payload, true).unwrap();
+        let seven = PacketId::new(7).unwrap();
+        assert_eq!(
+            written(&frame, false, false, Delivery::AtLeastOnce(seven)),
+            b"\x32\x06\x00\x01a\x00\x07p"
+        );
+        assert_eq!(
+            written(&frame, true, true, Delivery::ExactlyOnce(PacketId::MAX)),
+            b"\x3d\x06\x00\x01a\xff\xffp"
+        );
+        let frame =
+            PublishFrame::new(&head(Version::V3_1_1, "a", &properties), &payload, false).unwrap();
+        // [MQTT-3.3.1-2]
+        assert_eq!(
+            written(&frame, true, true, Delivery::AtMostOnce),
+            b"\x31\x04\x00\x01ap"
+        );
+    }
+
+    #[test]
+    fn a_large_payload_is_shared_and_a_small_one_copied() {
+        let properties = Properties::new();
+        for (len, parts) in [(LINK_BYTES, 2), (LINK_BYTES - 1, 1)] {
+            let payload = Bytes::from(vec![1; len]);
+            let frame =
+                PublishFrame::new(&head(Version::V5, "a", &properties), &payload, false).unwrap();
+            let mut output = Output::new();
+            frame.write(false, false, Delivery::AtMostOnce, &mut output);
+            assert_eq!(output.parts().count(), parts);
+            assert_eq!(payload.is_unique(), parts == 1);
+        }
+    }
+
+    /// [MQTT-4.7.3-1], [MQTT-3.3.2-8]
+    #[test]
+    fn what_no_client_would_accept_is_not_encoded() {
+        let (properties, payload) = (Properties::new(), Bytes::new());
+        let new = |head: &PublishHead<'_>| PublishFrame::new(head, &payload, false).map(|_| ());
+        let aliased = PublishHead {
+            topic_alias: Some(1),
+            ..head(Version::V5, "", &properties)
+        };
+        assert_eq!(new(&aliased), Ok(()));
+        assert_eq!(
+            new(&PublishHead {
+                version: Version::V3_1_1,
+                ..aliased
+            }),
+            Err(EncodeError::TopicMissing)
+        );
+        assert_eq!(
+            new(&head(Version::V5, "", &properties)),
+            Err(EncodeError::TopicMissing)
+        );
+        let zero = PublishHead {
+            topic_alias: Some(0),
+            ..aliased
+        };
+        assert!(matches!(new(&zero), Err(EncodeError::Properties(_))));
+        let zero = PublishHead {
+            subscription_identifiers: &[0],
+            ..aliased
+        };
+        assert!(matches!(new(&zero), Err(EncodeError::Properties(_))));
+        let long = "a".repeat(65_536);
+        let long = head(Version::V5, &long, &properties);
+        assert_eq!(
+            new(&long),
+            Err(EncodeError::FieldTooLong(PacketType::Publish))
+        );
+    }
+}
