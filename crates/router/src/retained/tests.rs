@@ -1,0 +1,192 @@
+//! Tests of the retained tree: which topics a filter finds, in pages of any size, while the tree changes.
+//!
+//! The work a page does is seen through [`Page::More`]: it comes without a visit when too many topics
+//! were looked at in vain.
+
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use super::*;
+
+fn filter(text: &str) -> TopicFilter {
+    TopicFilter::try_from(text).unwrap()
+}
+
+fn topic(text: &str) -> TopicName {
+    TopicName::try_from(text).unwrap()
+}
+
+fn tree<S: AsRef<str>>(topics: impl IntoIterator<Item = S>) -> RetainedTree<()> {
+    let mut tree = RetainedTree::new();
+    for text in topics {
+        tree.insert(topic(text.as_ref()), ());
+    }
+    tree
+}
+
+/// All matching topics, and how many pages they took.
+fn find<V>(tree: &RetainedTree<V>, text: &str, limit: usize) -> (Vec<String>, usize) {
+    let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
+    loop {
+        pages += 1;
+        let before = found.len();
+        let page = tree.page(&filter(text), after.as_ref(), limit, |topic, _| {
+            found.push(topic.to_string());
+        });
+        assert!(found.len() - before <= limit);
+        match page {
+            Page::Done => return (found, pages),
+            Page::More(last) => after = Some(last),
+        }
+    }
+}
+
+#[track_caller]
+fn check(text: &str, topics: &[&str]) {
+    let all = [
+        "$SYS", "$SYS/a", "/", "/a", "a", "a/", "a//b", "a/b", "a/b/c", "a/c", "a!", "a!/b", "b/b",
+        "b/b/c",
+    ];
+    for limit in [1, 2, 100] {
+        assert_eq!(find(&tree(all), text, limit).0, topics, "{text} by {limit}");
+    }
+}
+
+/// [MQTT-4.7.1-1]
+#[test]
+fn the_multi_level_wildcard_finds_the_parent_and_all_below() {
+    check("a/#", &["a", "a/", "a//b", "a/b", "a/b/c", "a/c"]);
+    check("a/b/#", &["a/b", "a/b/c"]);
+    check("+/b/#", &["a/b", "a/b/c", "a!/b", "b/b", "b/b/c"]);
+    check("x/#", &[]);
+}
+
+/// [MQTT-4.7.1-2] and [MQTT-4.7.1-3]
+#[test]
+fn the_single_level_wildcard_finds_one_level_empty_ones_too() {
+    check("+", &["a", "a!"]);
+    check("a/+", &["a/", "a/b", "a/c"]);
+    check("+/b", &["a/b", "a!/b", "b/b"]);
+    check("a/+/b", &["a//b"]);
+    check("+/+/+", &["a//b", "a/b/c", "b/b/c"]);
+    check("/+", &["/", "/a"]);
+}
+
+/// [MQTT-4.7.2-1]
+#[test]
+fn leading_wildcards_pass_over_topics_that_begin_with_a_dollar_sign() {
+    check(
+        "#",
+        &[
+            "/", "/a", "a", "a/", "a//b", "a/b", "a/b/c", "a/c", "a!", "a!/b", "b/b", "b/b/c",
+        ],
+    );
+    check("+/a", &["/a"]);
+    check("$SYS/#", &["$SYS", "$SYS/a"]);
+    check("$SYS/+", &["$SYS/a"]);
+}
+
+#[test]
+fn a_filter_without_wildcards_finds_its_topic() {
+    check("a/b", &["a/b"]);
+    check("a/x", &[]);
+}
+
+/// [MQTT-3.3.1-5] and [MQTT-3.3.1-6]
+#[test]
+fn a_topic_has_one_value_until_it_is_forgotten() {
+    let mut tree = RetainedTree::new();
+    assert_eq!(tree.insert(topic("a/b"), 1), None);
+    assert_eq!(tree.insert(topic("a/b"), 2), Some(1));
+    assert_eq!(
+        (tree.get("a/b"), tree.get("a"), tree.len()),
+        (Some(&2), None, 1)
+    );
+    assert_eq!(
+        (tree.remove("a"), tree.remove("a/b"), tree.remove("a/b")),
+        (None, Some(2), None)
+    );
+    assert!(tree.is_empty());
+}
+
+#[test]
+fn the_cursor_survives_that_its_topic_is_removed_and_others_come() {
+    let mut tree = tree((0..100).map(|n| format!("a/{n:03}")));
+    let mut found = Vec::new();
+    let mut after = None;
+    while let Page::More(last) = tree.page(&filter("a/+"), after.as_ref(), 7, |topic, ()| {
+        found.push(topic.to_string());
+    }) {
+        tree.remove(last.as_str());
+        tree.insert(topic(&format!("{last}/below")), ());
+        tree.insert(topic("a/000-behind-the-cursor"), ());
+        after = Some(last);
+    }
+    let expected: Vec<String> = (0..100).map(|n| format!("a/{n:03}")).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_cursor_before_the_literal_prefix_is_of_no_harm() {
+    let tree = tree(["a", "b/x", "c"]);
+    let mut found = Vec::new();
+    let page = tree.page(&filter("b/+"), Some(&topic("a")), 10, |topic, ()| {
+        found.push(topic.to_string());
+    });
+    assert_eq!((page, found), (Page::Done, ["b/x".to_string()].to_vec()));
+}
+
+#[test]
+fn a_literal_prefix_is_not_scanned_past() {
+    let tree = tree(
+        (0..10_000)
+            .map(|n| format!("a/{n}"))
+            .chain(["b/1/x".to_string(), "b/2/x".to_string()]),
+    );
+    assert_eq!(
+        find(&tree, "b/+/x", 2),
+        (["b/1/x", "b/2/x"].map(String::from).to_vec(), 2)
+    );
+    assert_eq!(tree.page(&filter("c/#"), None, 1, |_, ()| ()), Page::Done);
+    assert_eq!(
+        tree.page(&filter("a/77/x"), None, 1, |_, ()| ()),
+        Page::Done
+    );
+}
+
+#[test]
+fn what_stands_beside_a_match_is_skipped_by_a_seek() {
+    let topics = (0..5).flat_map(|n| (0..1000).map(move |m| format!("{n}/{m:04}/x")));
+    let (found, pages) = find(&tree(topics), "+/0500/x", 100);
+    assert_eq!((found.len(), pages), (5, 1));
+    let topics = (0..1000)
+        .map(|n| format!("$SYS/{n}"))
+        .chain(["x/a".to_string()]);
+    assert_eq!(
+        find(&tree(topics), "#", 2),
+        (["x/a".to_string()].to_vec(), 1)
+    );
+}
+
+#[test]
+fn a_page_ends_after_a_bounded_number_of_looks_although_nothing_matched() {
+    let tree = tree(
+        (0..10_000)
+            .map(|n| format!("{n:04}/x"))
+            .chain(["last/y".to_string()]),
+    );
+    let (found, pages) = find(&tree, "+/y", 10);
+    assert_eq!(found, ["last/y"]);
+    assert!((10_000 / 160..4 * 10_000 / 160).contains(&pages), "{pages}");
+}
+
+#[test]
+fn the_deepest_topics_are_no_burden() {
+    let deep = |level: &str| std::vec![level; 65_535 / (level.len() + 1)].join("/");
+    let mut tree = tree([deep(""), deep("a"), deep("aa"), deep("b")]);
+    assert!(find(&tree, &deep("+"), 1).0 == [deep("a"), deep("b")]);
+    assert!(find(&tree, &deep("a"), 1).0 == [deep("a")]);
+    assert_eq!(find(&tree, "#", 3).0.len(), 4);
+    assert_eq!(tree.remove(&deep("b")), Some(()));
+}
