@@ -1,0 +1,96 @@
+//! One connection: what lives exactly as long as the transport.
+//!
+//! ```text
+//! AwaitingConnect --CONNECT--> Authenticating --granted--> Connected --+
+//!        |                          |                                   |
+//!        +--------------------------+----------- any end --------------+--> Closing --transport gone--> (removed)
+//! ```
+//! A CONNECT whose home is another shard leaves from AwaitingConnect: the transport moves and the connection is removed here.
+
+use crate::aliases::{InboundAliases, OutboundAliases};
+use crate::id::SessionKey;
+use crate::time::Instant;
+use crate::timers::TimerToken;
+use alloc::boxed::Box;
+use weir_codec::{Connect, Output, Packet, Version};
+
+/// Where a connection stands, named by what it awaits.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    AwaitingConnect {
+        deadline: Instant,
+    },
+    Authenticating {
+        connect: Box<Connect>,
+        assigned: bool,
+    },
+    Connected(SessionKey),
+    Closing,
+}
+
+/// One client's transport, seen from the engine.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) phase: Phase,
+    pub(crate) version: Version,
+    /// The client's Maximum Packet Size, in bytes [MQTT-3.1.2-24].
+    pub(crate) max_packet_bytes: u32,
+    /// The client's Receive Maximum, and how much of it is left [MQTT-4.9.0-1].
+    pub(crate) send_quota_maximum: u16,
+    pub(crate) send_quota: u16,
+    /// The client's Request Problem Information [MQTT-3.1.2-29].
+    pub(crate) problem_information: bool,
+    /// One and a half times the Keep Alive, in milliseconds; `None`: no limit.
+    pub(crate) silence_millis: Option<u64>,
+    pub(crate) heard_at: Instant,
+    pub(crate) timer: Option<TimerToken>,
+    pub(crate) aliases_in: InboundAliases,
+    pub(crate) aliases_out: OutboundAliases,
+    /// Encoded packets that the transport has not taken yet.
+    pub(crate) output: Output,
+    /// Whether the connection stands in the list of those with something to transmit.
+    pub(crate) dirty: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(now: Instant, deadline: Instant) -> Self {
+        Self {
+            phase: Phase::AwaitingConnect { deadline },
+            version: Version::V3_1_1,
+            max_packet_bytes: u32::MAX,
+            send_quota_maximum: 0,
+            send_quota: 0,
+            problem_information: true,
+            silence_millis: None,
+            heard_at: now,
+            timer: None,
+            aliases_in: InboundAliases::default(),
+            aliases_out: OutboundAliases::default(),
+            output: Output::new(),
+            dirty: false,
+        }
+    }
+
+    /// The session, once the connection is accepted and until it ends.
+    pub(crate) fn session(&self) -> Option<SessionKey> {
+        match self.phase {
+            Phase::Connected(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// Adds a control packet to what is to be transmitted. It always fits: control packets are never dropped.
+    pub(crate) fn send(&mut self, packet: &Packet) {
+        // The engine builds no packet that its own encoder refuses; if it did, nothing would be written.
+        let encoded = self.output.encode(packet, self.version);
+        debug_assert!(encoded.is_ok(), "{packet:?}: {encoded:?}");
+    }
+
+    /// PUBACK, PUBCOMP or a refusing PUBREC came: one more message may be in flight, never more than at the start.
+    pub(crate) fn restore_send_quota(&mut self) {
+        self.send_quota = self
+            .send_quota
+            .saturating_add(1)
+            .min(self.send_quota_maximum);
+    }
+}

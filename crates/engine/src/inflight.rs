@@ -1,0 +1,184 @@
+//! QoS 1 and 2 messages that were sent to a client and are not acknowledged yet.
+//!
+//! Packet ids are given out in a circle, so the ids in flight always lie in one window of it: slot `i` of the window holds
+//! the id `first + i`. Finding an id is arithmetic, an id in flight can't be given out again, and the slots stand in the
+//! order in which the messages were sent, which is the order they are resent in [MQTT-4.6.0-1].
+//!
+//! ```text
+//!              PUBACK                         the slot is freed
+//!  Publish --- PUBREC (error, 5.0) ---------> the slot is freed
+//!          --- PUBREC --> Release --- PUBCOMP -> the slot is freed
+//! ```
+
+use crate::message::Message;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use smallvec::SmallVec;
+use weir_codec::{PacketId, Qos};
+
+/// The Subscription Identifiers that go with one delivery.
+pub(crate) type Identifiers = SmallVec<[u32; 2]>;
+
+/// A message on its way to one session, with what that session's subscriptions make of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Envelope {
+    pub(crate) message: Arc<Message>,
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+    pub(crate) identifiers: Identifiers,
+}
+
+/// What a slot waits for.
+#[derive(Clone, Debug)]
+pub(crate) enum Awaiting {
+    /// PUBACK or PUBREC.
+    Publish(Envelope),
+    /// PUBCOMP: the client has the message, PUBREL was sent [MQTT-4.3.3-8].
+    Release,
+}
+
+/// The window of packet ids in flight.
+#[derive(Debug, Default)]
+pub(crate) struct Inflight {
+    /// The id of the window's first slot, less one.
+    first: u16,
+    slots: VecDeque<Option<Awaiting>>,
+    used: usize,
+}
+
+/// Ids run from 1 to 65,535.
+const IDS: usize = 65_535;
+
+impl Inflight {
+    /// How many messages are in flight.
+    pub(crate) fn len(&self) -> usize {
+        self.used
+    }
+
+    /// Whether an id is free: the window does not go round the whole circle.
+    pub(crate) fn has_free_id(&self) -> bool {
+        self.slots.len() < IDS
+    }
+
+    /// Gives out the next packet id for `envelope`; `None` if the whole circle is in use.
+    pub(crate) fn send(&mut self, envelope: Envelope) -> Option<PacketId> {
+        if !self.has_free_id() {
+            return None;
+        }
+        let id = self.id_at(self.slots.len())?;
+        self.slots.push_back(Some(Awaiting::Publish(envelope)));
+        self.used += 1;
+        Some(id)
+    }
+
+    /// The slot of `id`, if it is in flight.
+    pub(crate) fn awaiting(&self, id: PacketId) -> Option<&Awaiting> {
+        self.slots.get(self.index(id))?.as_ref()
+    }
+
+    /// PUBREC came: from now on the slot waits for PUBCOMP.
+    pub(crate) fn release(&mut self, id: PacketId) {
+        let index = self.index(id);
+        if let Some(slot @ Some(_)) = self.slots.get_mut(index) {
+            *slot = Some(Awaiting::Release);
+        }
+    }
+
+    /// The message of `id` is done with; returns whether it was in flight.
+    pub(crate) fn finish(&mut self, id: PacketId) -> bool {
+        let index = self.index(id);
+        let Some(slot) = self.slots.get_mut(index) else {
+            return false;
+        };
+        if slot.take().is_none() {
+            return false;
+        }
+        self.used -= 1;
+        while let Some(None) = self.slots.front() {
+            self.slots.pop_front();
+            self.first = (self.first + 1) % 65_535;
+        }
+        if self.slots.is_empty() {
+            self.slots = VecDeque::new();
+        }
+        true
+    }
+
+    /// Everything in flight, in the order it was sent.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PacketId, &Awaiting)> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(|(index, slot)| Some((self.id_at(index)?, slot.as_ref()?)))
+    }
+
+    fn id_at(&self, index: usize) -> Option<PacketId> {
+        let zero_based = (usize::from(self.first) + index) % IDS;
+        PacketId::new(u16::try_from(zero_based).ok()? + 1)
+    }
+
+    fn index(&self, id: PacketId) -> usize {
+        (usize::from(id.get()) - 1 + IDS - usize::from(self.first)) % IDS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use std::vec::Vec;
+    use weir_codec::{Properties, TopicName};
+
+    fn envelope() -> Envelope {
+        let message = Message {
+            topic: TopicName::try_from("t").unwrap(),
+            payload: Bytes::new(),
+            properties: Properties::default(),
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            expires_at: None,
+        };
+        Envelope {
+            message: Arc::new(message),
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            identifiers: Identifiers::new(),
+        }
+    }
+
+    #[test]
+    fn ids_go_round_the_circle_and_skip_what_is_in_flight() {
+        let mut inflight = Inflight::default();
+        for round in 0..200_000_u32 {
+            let id = inflight.send(envelope()).unwrap();
+            assert_eq!(u32::from(id.get()), round % 65_535 + 1);
+            assert!(inflight.finish(id));
+            assert!(!inflight.finish(id));
+        }
+        let stuck = inflight.send(envelope()).unwrap();
+        let others: Vec<_> = core::iter::from_fn(|| inflight.send(envelope())).collect();
+        assert_eq!(others.len(), 65_534);
+        assert!(!others.contains(&stuck));
+        for id in &others {
+            assert!(inflight.finish(*id));
+        }
+        assert_eq!(
+            inflight.send(envelope()),
+            None,
+            "the window still holds the first id"
+        );
+        assert!(inflight.finish(stuck));
+        assert_eq!(inflight.len(), 0);
+        assert!(inflight.send(envelope()).is_some());
+    }
+
+    #[test]
+    fn what_is_in_flight_is_listed_in_the_order_it_was_sent() {
+        let mut inflight = Inflight::default();
+        let ids: Vec<_> = (0..3).map(|_| inflight.send(envelope()).unwrap()).collect();
+        inflight.finish(ids[1]);
+        inflight.release(ids[2]);
+        let listed: Vec<_> = inflight.iter().map(|(id, _)| id).collect();
+        assert_eq!(listed, [ids[0], ids[2]]);
+        assert!(matches!(inflight.awaiting(ids[2]), Some(Awaiting::Release)));
+        assert!(inflight.awaiting(ids[1]).is_none());
+    }
+}

@@ -1,0 +1,67 @@
+//! The broker as a value.
+//!
+//! A [`Shard`] is told the time and handed an [`Input`]; it answers with [`Effect`]s and with bytes for its connections.
+//! It knows no clock, socket, thread, lock or file (`no_std` lets the compiler refuse them), so the same inputs give the
+//! same effects, byte for byte, in production, in a test and in a simulation.
+//!
+//! What always holds:
+//! 1. Acknowledged means done: an acknowledgement leaves only after what it promises has happened.
+//! 2. One client id has one owner: its *home shard*, which a hash of the client id names, so that a takeover never crosses shards.
+//! 3. A packet id in flight is never reused.
+//! 4. Every queue has a limit in bytes and says what it does when full. Control packets are never dropped.
+//! 5. Order holds per publisher, topic and QoS.
+//! 6. State follows the frame: alias, packet id and quota change only when the frame is enqueued.
+//! 7. The engine never waits.
+//! 8. The same inputs give the same effects.
+//! 9. No peer can make it panic, loop, or allocate without a bound it was configured with.
+//! 10. No connection ends without an [`End`]: the reason the client sees and the reason the log names are one value.
+//! 11. A SUBACK is a promise to everyone: a message accepted by any shard after it is delivered.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::unreachable
+    )
+)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod aliases;
+mod cast;
+mod connection;
+mod end;
+mod gate;
+mod id;
+mod inflight;
+mod input;
+mod message;
+mod permission;
+mod queue;
+mod remote;
+mod retained;
+mod roster;
+mod session;
+mod settings;
+mod shard;
+mod stats;
+mod subscription;
+mod time;
+mod timers;
+
+pub use end::{End, Lost, Refusal, Violation};
+pub use id::{ConnectionKey, SessionKey, ShardId};
+pub use input::{Authentication, Credentials, Effect, Grant, Input, Welcome};
+pub use message::Message;
+pub use permission::{AllowAll, Permissions};
+pub use remote::{Members, Remote};
+pub use settings::Settings;
+pub use shard::Shard;
+pub use stats::Stats;
+pub use time::Instant;

@@ -1,0 +1,61 @@
+//! One application message, immutable and shared by everyone it is for.
+//!
+//! A message that has just arrived is made of slices of the read buffer it came in. Whoever keeps it (retained, queued, in
+//! flight) keeps a [`Message::detached`] copy instead, since a kept 100-byte payload would pin the whole buffer.
+
+use crate::time::Instant;
+use bytes::Bytes;
+use weir_codec::{Properties, Qos, TopicName};
+
+/// An application message on its way from a publisher to everyone with interest.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Where it was published.
+    pub topic: TopicName,
+    /// The application's bytes.
+    pub payload: Bytes,
+    /// The publisher's properties, passed on untouched and in order [MQTT-3.3.2-17].
+    pub properties: Properties,
+    /// The QoS it was published with.
+    pub qos: Qos,
+    /// The publisher's RETAIN flag.
+    pub retain: bool,
+    /// When the Message Expiry Interval has passed; `None`: never.
+    pub expires_at: Option<Instant>,
+}
+
+impl Message {
+    /// A copy that shares nothing with the read buffer it came in.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            topic: self.topic.detached(),
+            payload: Bytes::copy_from_slice(&self.payload),
+            properties: self.properties.detached(),
+            ..*self
+        }
+    }
+
+    /// The bytes this message is counted with in every queue: what it carries plus what holding it costs.
+    #[must_use]
+    pub fn cost_bytes(&self) -> usize {
+        const HOLDING_BYTES: usize = 192;
+        self.topic.as_str().len()
+            + self.payload.len()
+            + self.properties.encoded().len()
+            + HOLDING_BYTES
+    }
+
+    /// Whether the Message Expiry Interval has passed [MQTT-3.3.2-5].
+    #[must_use]
+    pub fn is_expired(&self, now: Instant) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// The Message Expiry Interval to send: what was received minus the time spent waiting here, in seconds [MQTT-3.3.2-6].
+    #[must_use]
+    pub fn remaining_expiry_seconds(&self, now: Instant) -> Option<u32> {
+        let at = self.expires_at?;
+        Some(u32::try_from(at.millis_since(now).div_ceil(1000)).unwrap_or(u32::MAX))
+    }
+}

@@ -1,0 +1,66 @@
+//! What shards say to each other.
+//!
+//! Between two shards these arrive in the order they were sent; nothing else is assumed. Every shard holds all retained
+//! messages (their bytes are shared), and knows which filters the others have interest in.
+
+use crate::message::Message;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use weir_codec::TopicFilter;
+
+/// A message from one shard to another.
+#[derive(Clone, Debug)]
+pub enum Remote {
+    /// Deliver to the sessions over there.
+    Publish {
+        /// What to deliver.
+        message: Arc<Message>,
+        /// The shared subscriptions (`$share` filters) for which that shard was chosen to pick a member.
+        groups: Vec<TopicFilter>,
+        /// The sender's logical time: of two retained messages for one topic every shard keeps the one with the higher stamp.
+        stamp: u64,
+    },
+    /// The sender's interest in `filter` is now this.
+    Interest {
+        /// The filter, with its `$share` prefix if shared.
+        filter: TopicFilter,
+        /// Who has it over there; nobody: the interest ends.
+        members: Members,
+        /// To be answered with [`Remote::InterestSeen`].
+        mark: u64,
+    },
+    /// Every [`Remote::Interest`] up to this mark counts here.
+    InterestSeen {
+        /// The highest mark seen.
+        mark: u64,
+    },
+}
+
+/// How many sessions of one shard have a filter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    /// With a connection.
+    pub online: u32,
+    /// Without one.
+    pub offline: u32,
+}
+
+impl Members {
+    /// Nobody has the filter.
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        self.online == 0 && self.offline == 0
+    }
+}
+
+impl Remote {
+    /// The bytes this message is counted with while it waits in a mailbox.
+    #[must_use]
+    pub fn cost_bytes(&self) -> usize {
+        match self {
+            Self::Publish { message, .. } => message.cost_bytes(),
+            Self::Interest { filter, .. } => filter.as_str().len() + 64,
+            Self::InterestSeen { .. } => 16,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Retained messages: one a topic, the same on every shard.
+//!
+//! Every shard holds all of them, so a new subscription is served where it is made. Two shards may set one topic at the
+//! same moment and hear of each other in opposite order; each value therefore carries a stamp (logical time, shard), the
+//! higher one wins everywhere, and a deletion leaves its stamp behind for a while so that an older value can't come back.
+//!
+//! A subscription made while a value is set gets it once: values of before the subscription are replayed as retained, later
+//! ones were delivered live. `arrival` tells them apart.
+
+use crate::id::ShardId;
+use crate::message::Message;
+use crate::subscription::Subscription;
+use crate::time::Instant;
+use crate::timers::{Timer, TimerToken, Timers};
+use alloc::sync::Arc;
+use weir_codec::{TopicFilter, TopicName};
+use weir_router::{Page, RetainedTree};
+
+/// Which of two values of one topic is the later one.
+pub(crate) type Stamp = (u64, ShardId);
+
+/// How long a deletion is remembered: longer than any message between shards is under way.
+const TOMBSTONE_SECONDS: u32 = 60;
+
+/// The retained messages of all topics.
+pub(crate) struct Retained {
+    tree: RetainedTree<Entry>,
+    messages: usize,
+    bytes: usize,
+    max_messages: usize,
+    max_bytes: usize,
+    arrivals: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// `None`: deleted.
+    message: Option<Arc<Message>>,
+    stamp: Stamp,
+    arrival: u64,
+    /// Looks at the topic again when its message expires or its deletion is old.
+    timer: Option<TimerToken>,
+}
+
+/// A new subscription's wish for the retained messages that match it.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    pub(crate) subscription: Subscription,
+    after: Option<TopicName>,
+    before_arrival: u64,
+}
+
+/// The limit on retained messages is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+impl Retained {
+    pub(crate) fn new(max_messages: usize, max_bytes: usize) -> Self {
+        Self {
+            tree: RetainedTree::new(),
+            messages: 0,
+            bytes: 0,
+            max_messages,
+            max_bytes,
+            arrivals: 0,
+        }
+    }
+
+    /// How many topics have a retained message.
+    pub(crate) fn len(&self) -> usize {
+        self.messages
+    }
+
+    /// Whether `message` could be stored now.
+    pub(crate) fn check_room(&self, message: &Message) -> Result<(), Full> {
+        let replaced = self
+            .message(message.topic.as_str())
+            .map_or(0, |old| old.cost_bytes());
+        let added = usize::from(replaced == 0);
+        let bytes = self.bytes - replaced + message.cost_bytes();
+        if message.payload.is_empty()
+            || (self.messages + added <= self.max_messages && bytes <= self.max_bytes)
+        {
+            Ok(())
+        } else {
+            Err(Full)
+        }
+    }
+
+    /// Sets or, with an empty payload, deletes the topic's message [MQTT-3.3.1-5..7], unless a later one is there.
+    pub(crate) fn set(
+        &mut self,
+        message: Arc<Message>,
+        stamp: Stamp,
+        now: Instant,
+        timers: &mut Timers,
+    ) {
+        let topic = message.topic.clone();
+        if self
+            .tree
+            .get(topic.as_str())
+            .is_some_and(|entry| entry.stamp >= stamp)
+        {
+            return;
+        }
+        self.arrivals += 1;
+        let message = (!message.payload.is_empty()).then_some(message);
+        let tidy_at = match &message {
+            Some(message) => message.expires_at,
+            None => Some(now.plus_seconds(TOMBSTONE_SECONDS)),
+        };
+        self.count(message.as_deref(), true);
+        let entry = Entry {
+            message,
+            stamp,
+            arrival: self.arrivals,
+            timer: tidy_at.map(|at| timers.set(at, Timer::Retained(topic.clone()))),
+        };
+        if let Some(old) = self.tree.insert(topic, entry) {
+            timers.clear(old.timer);
+            self.count(old.message.as_deref(), false);
+        }
+    }
+
+    /// The topic's timer fired: its message has expired or its deletion is old. Returns whether a message expired.
+    pub(crate) fn tidy(&mut self, topic: &TopicName) -> bool {
+        let old = self
+            .tree
+            .remove(topic.as_str())
+            .and_then(|entry| entry.message);
+        self.count(old.as_deref(), false);
+        old.is_some()
+    }
+
+    /// A replay of everything that is set now, for a subscription made now.
+    pub(crate) fn replay(&self, subscription: Subscription) -> Replay {
+        Replay {
+            subscription,
+            after: None,
+            before_arrival: self.arrivals,
+        }
+    }
+
+    /// The next part of a replay: visits at most `limit` messages and returns whether there may be more.
+    pub(crate) fn page(
+        &self,
+        filter: &TopicFilter,
+        replay: &mut Replay,
+        limit: usize,
+        now: Instant,
+        mut visit: impl FnMut(&Arc<Message>),
+    ) -> bool {
+        let before = replay.before_arrival;
+        let page = self.tree.page(
+            filter,
+            replay.after.as_ref(),
+            limit,
+            |_, entry| match &entry.message {
+                Some(message) if entry.arrival <= before && !message.is_expired(now) => {
+                    visit(message)
+                }
+                _ => {}
+            },
+        );
+        match page {
+            Page::Done => false,
+            Page::More(last) => {
+                replay.after = Some(last);
+                true
+            }
+        }
+    }
+
+    fn message(&self, topic: &str) -> Option<&Arc<Message>> {
+        self.tree.get(topic)?.message.as_ref()
+    }
+
+    fn count(&mut self, message: Option<&Message>, added: bool) {
+        let Some(message) = message else {
+            return;
+        };
+        if added {
+            self.messages += 1;
+            self.bytes += message.cost_bytes();
+        } else {
+            self.messages -= 1;
+            self.bytes -= message.cost_bytes();
+        }
+    }
+}

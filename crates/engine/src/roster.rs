@@ -1,0 +1,372 @@
+//! Who is here: the connections and sessions of a shard, and the one place where a message is handed to a session.
+//!
+//! A delivery goes straight into the connection's output if nothing is waiting before it and window and socket have room;
+//! else it waits in the session's queue, which is emptied, in order, as acknowledgements come and the transport takes bytes.
+
+use crate::cast::{Cast, Variant};
+use crate::connection::Connection;
+use crate::id::{ConnectionKey, SessionKey};
+use crate::inflight::{Awaiting, Envelope, Identifiers};
+use crate::retained::Retained;
+use crate::session::Session;
+use crate::settings::Settings;
+use crate::stats::Stats;
+use crate::subscription::Subscription;
+use crate::time::Instant;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use slotmap::SlotMap;
+use weir_codec::{Ack, Delivery, Packet, PacketId, Properties, Qos, ReasonCode};
+
+/// Retained messages looked at in one step of a replay.
+const REPLAY_STEP: usize = 64;
+
+/// Steps of a replay in one turn.
+const REPLAY_STEPS: usize = 8;
+
+/// The connections and sessions of a shard.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    pub(crate) connections: SlotMap<ConnectionKey, Connection>,
+    pub(crate) sessions: SlotMap<SessionKey, Session>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) stats: Stats,
+    /// Connections with something to transmit, each once.
+    pub(crate) dirty: Vec<ConnectionKey>,
+    /// Connections whose session's queue is full: to be ended.
+    pub(crate) overflowed: Vec<ConnectionKey>,
+}
+
+impl Roster {
+    pub(crate) fn new(settings: Arc<Settings>) -> Self {
+        Self {
+            connections: SlotMap::with_key(),
+            sessions: SlotMap::with_key(),
+            settings,
+            stats: Stats::default(),
+            dirty: Vec::new(),
+            overflowed: Vec::new(),
+        }
+    }
+
+    /// Adds a control packet to a connection's output.
+    pub(crate) fn send(&mut self, key: ConnectionKey, packet: &Packet) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.send(packet);
+            mark_dirty(&mut self.dirty, key, connection);
+        }
+    }
+
+    /// Whether the session has a connection.
+    pub(crate) fn is_online(&self, key: SessionKey) -> bool {
+        self.sessions
+            .get(key)
+            .is_some_and(|session| session.connection.is_some())
+    }
+
+    /// Hands a message to a session, on behalf of its `subscription` (or all that match, merged).
+    pub(crate) fn deliver(
+        &mut self,
+        to: SessionKey,
+        subscription: &Subscription,
+        identifiers: Identifiers,
+        retain: bool,
+        cast: &mut Cast,
+    ) {
+        let Some(session) = self.sessions.get_mut(to) else {
+            return;
+        };
+        let qos = cast.message().qos.min(subscription.qos);
+        let Some(key) = session.connection else {
+            if qos != Qos::AtMostOnce {
+                self.enqueue(to, qos, identifiers, retain, cast);
+            }
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        let next = session.queue.is_empty() && session.resend.is_empty();
+        if next
+            && has_room(&self.settings, connection)
+            && has_window(&self.settings, session, connection, qos)
+        {
+            let sent = publish(session, connection, qos, retain, identifiers, cast);
+            count(&mut self.stats, sent);
+            mark_dirty(&mut self.dirty, key, connection);
+        } else {
+            self.enqueue(to, qos, identifiers, retain, cast);
+        }
+    }
+
+    /// What has been waiting for this connection moves up: what is to be sent again, the queue, retained messages.
+    pub(crate) fn pump(&mut self, key: ConnectionKey, retained: &Retained, now: Instant) {
+        let Some(to) = self.connections.get(key).and_then(Connection::session) else {
+            return;
+        };
+        self.pump_resend(key, to, now);
+        self.pump_queue(key, to, now);
+        for _ in 0..REPLAY_STEPS {
+            if !self.wants_replay(key, to) {
+                return;
+            }
+            self.replay_step(to, retained, now);
+        }
+        // More another turn, so that a large replay holds nobody up.
+        if let Some(connection) = self.connections.get_mut(key) {
+            mark_dirty(&mut self.dirty, key, connection);
+        }
+    }
+
+    fn pump_resend(&mut self, key: ConnectionKey, to: SessionKey, now: Instant) {
+        let (Some(session), Some(connection)) =
+            (self.sessions.get_mut(to), self.connections.get_mut(key))
+        else {
+            return;
+        };
+        while let Some(id) = session.resend.front().copied() {
+            if !has_room(&self.settings, connection) || !resend(session, connection, id, now) {
+                return;
+            }
+            session.resend.pop_front();
+            mark_dirty(&mut self.dirty, key, connection);
+        }
+    }
+
+    fn pump_queue(&mut self, key: ConnectionKey, to: SessionKey, now: Instant) {
+        let (Some(session), Some(connection)) =
+            (self.sessions.get_mut(to), self.connections.get_mut(key))
+        else {
+            return;
+        };
+        if !session.resend.is_empty() {
+            return;
+        }
+        while let Some(qos) = session.queue.front().map(|envelope| envelope.qos) {
+            if !has_room(&self.settings, connection)
+                || !has_window(&self.settings, session, connection, qos)
+            {
+                return;
+            }
+            let Some(envelope) = session.queue.pop() else {
+                return;
+            };
+            if envelope.message.is_expired(now) {
+                self.stats.messages_expired += 1;
+                continue;
+            }
+            let mut cast = Cast::kept(Arc::clone(&envelope.message), now);
+            let sent = publish(
+                session,
+                connection,
+                qos,
+                envelope.retain,
+                envelope.identifiers,
+                &mut cast,
+            );
+            count(&mut self.stats, sent);
+            mark_dirty(&mut self.dirty, key, connection);
+        }
+    }
+
+    fn wants_replay(&self, key: ConnectionKey, to: SessionKey) -> bool {
+        let (Some(session), Some(connection)) = (self.sessions.get(to), self.connections.get(key))
+        else {
+            return false;
+        };
+        let waiting = !session.queue.is_empty() || !session.resend.is_empty();
+        !session.replays.is_empty() && !waiting && has_room(&self.settings, connection)
+    }
+
+    fn replay_step(&mut self, to: SessionKey, retained: &Retained, now: Instant) {
+        let next = self
+            .sessions
+            .get_mut(to)
+            .and_then(|session| session.replays.pop_first());
+        let Some((filter, mut replay)) = next else {
+            return;
+        };
+        let subscription = replay.subscription;
+        let identifiers = identifiers_of(&subscription);
+        let more = retained.page(&filter, &mut replay, REPLAY_STEP, now, |message| {
+            let mut cast = Cast::kept(Arc::clone(message), now);
+            // [MQTT-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
+            self.deliver(to, &subscription, identifiers.clone(), true, &mut cast);
+        });
+        if let (true, Some(session)) = (more, self.sessions.get_mut(to)) {
+            session.replays.insert(filter, replay);
+        }
+    }
+
+    fn enqueue(
+        &mut self,
+        to: SessionKey,
+        qos: Qos,
+        identifiers: Identifiers,
+        retain: bool,
+        cast: &mut Cast,
+    ) {
+        let Some(session) = self.sessions.get_mut(to) else {
+            return;
+        };
+        let envelope = Envelope {
+            message: cast.keep(),
+            qos,
+            retain,
+            identifiers,
+        };
+        if session.queue.push(
+            envelope,
+            self.settings.queue_messages,
+            self.settings.queue_bytes,
+        ) {
+            return;
+        }
+        self.stats.messages_dropped += 1;
+        // Losing a QoS 1 or 2 message silently would break its promise: a client that is here is told.
+        if let (Some(connection), true) = (session.connection, qos != Qos::AtMostOnce) {
+            self.overflowed.push(connection);
+        }
+    }
+}
+
+/// The identifiers of a single subscription.
+pub(crate) fn identifiers_of(subscription: &Subscription) -> Identifiers {
+    let mut identifiers = Identifiers::new();
+    if subscription.identifier != 0 {
+        identifiers.push(subscription.identifier);
+    }
+    identifiers
+}
+
+pub(crate) fn mark_dirty(
+    dirty: &mut Vec<ConnectionKey>,
+    key: ConnectionKey,
+    connection: &mut Connection,
+) {
+    if !connection.dirty {
+        connection.dirty = true;
+        dirty.push(key);
+    }
+}
+
+fn has_room(settings: &Settings, connection: &Connection) -> bool {
+    connection.output.len() < settings.outbox_bytes
+}
+
+/// Whether one more message of this QoS may be in flight [MQTT-3.3.4-9 for us as the sender].
+fn has_window(settings: &Settings, session: &Session, connection: &Connection, qos: Qos) -> bool {
+    qos == Qos::AtMostOnce
+        || (connection.send_quota > 0
+            && session.inflight.has_free_id()
+            && session.inflight.len() < usize::from(settings.inflight_maximum))
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy)]
+enum Sent {
+    Enqueued,
+    /// Larger than the client takes: as if it had been delivered [MQTT-3.1.2-25].
+    TooLarge,
+}
+
+fn count(stats: &mut Stats, sent: Sent) {
+    match sent {
+        Sent::Enqueued => stats.messages_sent += 1,
+        Sent::TooLarge => stats.messages_dropped += 1,
+    }
+}
+
+/// Encodes one PUBLISH into the connection's output; packet id, alias and quota change with the frame, or not at all.
+fn publish(
+    session: &mut Session,
+    connection: &mut Connection,
+    qos: Qos,
+    retain: bool,
+    identifiers: Identifiers,
+    cast: &mut Cast,
+) -> Sent {
+    let alias = connection.aliases_out.choose(&cast.message().topic);
+    let variant = Variant {
+        version: connection.version,
+        has_packet_id: qos != Qos::AtMostOnce,
+        alias,
+        identifiers,
+    };
+    let kept = (qos != Qos::AtMostOnce).then(|| Envelope {
+        message: cast.keep(),
+        qos,
+        retain,
+        identifiers: variant.identifiers.clone(),
+    });
+    let frame = match cast.frame(variant) {
+        Ok(frame) if frame.wire_bytes() <= connection.max_packet_bytes as usize => frame,
+        _ => return Sent::TooLarge,
+    };
+    let delivery = match kept {
+        None => Delivery::AtMostOnce,
+        Some(envelope) => match session.inflight.send(envelope) {
+            Some(id) => numbered(qos, id),
+            None => return Sent::TooLarge,
+        },
+    };
+    frame.write(false, retain, delivery, &mut connection.output);
+    if delivery.packet_id().is_some() {
+        connection.send_quota -= 1;
+    }
+    if let Some(alias) = alias {
+        connection.aliases_out.record(&cast.message().topic, alias);
+    }
+    Sent::Enqueued
+}
+
+/// Sends again what was in flight when the last connection ended [MQTT-4.4.0-1]; returns false if the window is full.
+fn resend(session: &mut Session, connection: &mut Connection, id: PacketId, now: Instant) -> bool {
+    let envelope = match session.inflight.awaiting(id) {
+        None => return true,
+        Some(Awaiting::Release) => {
+            connection.send(&Packet::PubRel(Ack {
+                packet_id: id,
+                reason: ReasonCode::Success,
+                properties: Properties::default(),
+            }));
+            return true;
+        }
+        Some(Awaiting::Publish(envelope)) => envelope,
+    };
+    if connection.send_quota == 0 {
+        return false;
+    }
+    let mut cast = Cast::kept(Arc::clone(&envelope.message), now);
+    let variant = Variant {
+        version: connection.version,
+        has_packet_id: true,
+        alias: None,
+        identifiers: envelope.identifiers.clone(),
+    };
+    match cast.frame(variant) {
+        Ok(frame) if frame.wire_bytes() <= connection.max_packet_bytes as usize => {
+            // [MQTT-3.3.1-1]: a PUBLISH that is sent again carries DUP 1.
+            frame.write(
+                true,
+                envelope.retain,
+                numbered(envelope.qos, id),
+                &mut connection.output,
+            );
+            connection.send_quota -= 1;
+        }
+        // Larger than this connection takes: as if it had been delivered [MQTT-3.1.2-25].
+        _ => {
+            session.inflight.finish(id);
+        }
+    }
+    true
+}
+
+fn numbered(qos: Qos, id: PacketId) -> Delivery {
+    match qos {
+        Qos::AtMostOnce => Delivery::AtMostOnce,
+        Qos::AtLeastOnce => Delivery::AtLeastOnce(id),
+        Qos::ExactlyOnce => Delivery::ExactlyOnce(id),
+    }
+}

@@ -1,0 +1,78 @@
+//! One session: what outlives the connection if the client asked for it.
+//!
+//! A session is *present* from its first CONNECT until it is replaced by a clean start or expires; while it has no
+//! connection it only gathers QoS 1 and 2 messages and waits for its timer.
+
+use crate::id::ConnectionKey;
+use crate::inflight::Inflight;
+use crate::message::Message;
+use crate::permission::Permissions;
+use crate::queue::Queue;
+use crate::retained::Replay;
+use crate::time::Instant;
+use crate::timers::TimerToken;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use weir_codec::{PacketId, TopicFilter, Utf8};
+
+/// The state of one client id.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) client_id: Utf8,
+    pub(crate) connection: Option<ConnectionKey>,
+    pub(crate) permissions: Arc<dyn Permissions>,
+    /// The Session Expiry Interval in force; `u32::MAX`: never.
+    pub(crate) expiry_seconds: u32,
+    /// Without a connection: when the session ends; `None`: never.
+    pub(crate) expires_at: Option<Instant>,
+    pub(crate) will: Option<Will>,
+    /// Without a connection: the next of will and expiry.
+    pub(crate) timer: Option<TimerToken>,
+    pub(crate) subscriptions: BTreeSet<TopicFilter>,
+    /// Packet ids of QoS 2 messages received and not released by PUBREL [MQTT-4.3.3-10].
+    pub(crate) received: BTreeSet<PacketId>,
+    pub(crate) inflight: Inflight,
+    /// What was in flight when the connection began and is still to be sent again, in order.
+    pub(crate) resend: VecDeque<PacketId>,
+    pub(crate) queue: Queue,
+    /// The new subscriptions that are still to be given retained messages.
+    pub(crate) replays: BTreeMap<TopicFilter, Replay>,
+}
+
+/// A Will Message and when it is due.
+#[derive(Clone, Debug)]
+pub(crate) struct Will {
+    pub(crate) message: Message,
+    pub(crate) delay_seconds: u32,
+    /// Its Message Expiry Interval, which starts when it is published.
+    pub(crate) expiry_seconds: Option<u32>,
+    /// Once the connection is gone: when it is published.
+    pub(crate) due_at: Option<Instant>,
+}
+
+impl Session {
+    pub(crate) fn new(client_id: Utf8, permissions: Arc<dyn Permissions>) -> Self {
+        Self {
+            client_id,
+            connection: None,
+            permissions,
+            expiry_seconds: 0,
+            expires_at: None,
+            will: None,
+            timer: None,
+            subscriptions: BTreeSet::new(),
+            received: BTreeSet::new(),
+            inflight: Inflight::default(),
+            resend: VecDeque::new(),
+            queue: Queue::default(),
+            replays: BTreeMap::new(),
+        }
+    }
+
+    /// The shared subscriptions among its own.
+    pub(crate) fn shared_filters(&self) -> impl Iterator<Item = &TopicFilter> {
+        self.subscriptions
+            .iter()
+            .filter(|filter| filter.share_name().is_some())
+    }
+}

@@ -1,0 +1,297 @@
+//! One shard of the broker: the state machine that all inputs go through.
+//!
+//! [`Shard::handle`] takes in, [`Shard::poll_effect`], [`Shard::poll_dirty`] and [`Shard::transmit`] give out, and
+//! [`Shard::next_timeout`] says when to come back. Each subject has a file of its own below this one; this file holds the
+//! state, the dispatch and what the outside sees.
+//!
+//! The caller executes effects after every `handle` and before the next input of the same connection.
+
+mod connect;
+mod end;
+mod fan_out;
+mod interest;
+mod publish;
+mod remote;
+mod subscribe;
+#[cfg(test)]
+mod tests;
+
+use crate::connection::{Connection, Phase};
+use crate::end::{End, Violation};
+use crate::gate::Gate;
+use crate::id::{ConnectionKey, SessionKey, ShardId};
+use crate::input::{Effect, Input};
+use crate::remote::Members;
+use crate::retained::Retained;
+use crate::roster::{Roster, mark_dirty};
+use crate::settings::Settings;
+use crate::stats::Stats;
+use crate::subscription::Subscription;
+use crate::time::Instant;
+use crate::timers::{Timer, Timers};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use weir_codec::{Output, Packet, TopicFilter, Utf8};
+use weir_router::SubscriptionTree;
+
+/// One of the broker's shards: all sessions whose client ids have their home here.
+pub struct Shard {
+    id: ShardId,
+    shards: u16,
+    homes: FixedState,
+    roster: Roster,
+    by_client_id: HashMap<Utf8, SessionKey, FixedState>,
+    subscriptions: SubscriptionTree<SessionKey, Subscription>,
+    /// Which other shards want a topic; for shared subscriptions also this one.
+    interest: SubscriptionTree<ShardId, Members>,
+    /// This shard's members of each shared subscription.
+    groups: BTreeMap<TopicFilter, Members>,
+    /// SUBACKs that wait until every shard knows of the interest.
+    subacks: Gate<subscribe::Answer>,
+    interest_marks: interest::Marks,
+    retained: Retained,
+    timers: Timers,
+    effects: VecDeque<Effect>,
+    /// Logical time: grows with every message between shards.
+    clock: u64,
+    assigned_ids: u64,
+    seed: u64,
+}
+
+impl Shard {
+    /// Shard `id` of `shards`. All shards of a broker are given the same `seed`.
+    #[must_use]
+    pub fn new(id: ShardId, shards: u16, settings: Settings, seed: u64) -> Self {
+        let settings = Arc::new(settings);
+        Self {
+            id,
+            shards,
+            homes: FixedState::with_seed(seed),
+            by_client_id: HashMap::with_hasher(FixedState::with_seed(seed.rotate_left(8))),
+            subscriptions: SubscriptionTree::new(seed.rotate_left(16)),
+            interest: SubscriptionTree::new(seed.rotate_left(24)),
+            groups: BTreeMap::new(),
+            subacks: Gate::new(),
+            interest_marks: interest::Marks::new(id, shards),
+            retained: Retained::new(settings.max_retained_messages, settings.max_retained_bytes),
+            roster: Roster::new(settings),
+            timers: Timers::default(),
+            effects: VecDeque::new(),
+            clock: 0,
+            assigned_ids: 0,
+            seed,
+        }
+    }
+
+    /// A transport was opened. A CONNECT must be accepted by `deadline`.
+    pub fn open(&mut self, now: Instant, deadline: Instant) -> ConnectionKey {
+        let key = self
+            .roster
+            .connections
+            .insert(Connection::new(now, deadline));
+        let token = self.timers.set(deadline, Timer::Connection(key));
+        if let Some(connection) = self.roster.connections.get_mut(key) {
+            connection.timer = Some(token);
+        }
+        key
+    }
+
+    /// Takes in what has happened.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Packet { connection, packet } => self.handle_packet(now, connection, packet),
+            Input::Malformed { connection, error } => self.handle_malformed(now, connection, error),
+            Input::Closed { connection, lost } => self.handle_closed(now, connection, lost),
+            Input::Authenticated { connection, answer } => {
+                self.handle_authenticated(now, connection, answer)
+            }
+            Input::Remote { from, remote } => self.handle_remote(now, from, remote),
+            Input::Timeout => self.handle_timeout(now),
+            Input::Shutdown => self.handle_shutdown(now),
+        }
+        self.end_overflowed(now);
+    }
+
+    /// Bytes came from the client, whole packets or not: it is alive.
+    pub fn heard(&mut self, now: Instant, connection: ConnectionKey) {
+        if let Some(connection) = self.roster.connections.get_mut(connection) {
+            connection.heard_at = now;
+        }
+    }
+
+    /// Whether the next packet of this connection may be handed over. Not while its CONNECT is being decided, and not
+    /// while it takes nothing of what it is sent: who does not read is not read from.
+    #[must_use]
+    pub fn accepts_packets(&self, connection: ConnectionKey) -> bool {
+        let Some(connection) = self.roster.connections.get(connection) else {
+            return false;
+        };
+        match connection.phase {
+            Phase::AwaitingConnect { .. } => true,
+            Phase::Connected(_) => connection.output.len() <= 2 * self.roster.settings.outbox_bytes,
+            Phase::Authenticating { .. } | Phase::Closing => false,
+        }
+    }
+
+    /// The next thing asked of the world.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Whether any connection has something to transmit.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        !self.roster.dirty.is_empty()
+    }
+
+    /// The next connection that has something to transmit; each is named once until it is transmitted.
+    pub fn poll_dirty(&mut self) -> Option<ConnectionKey> {
+        let key = self.roster.dirty.pop()?;
+        if let Some(connection) = self.roster.connections.get_mut(key) {
+            connection.dirty = false;
+        }
+        Some(key)
+    }
+
+    /// Moves what a connection has to send into `out`, and lets what waited for the room move up:
+    /// if that is anything, the connection is dirty again.
+    pub fn transmit(&mut self, now: Instant, connection: ConnectionKey, out: &mut Output) {
+        if let Some(connection) = self.roster.connections.get_mut(connection) {
+            // Taken whole: an idle connection keeps no buffer.
+            *out = core::mem::take(&mut connection.output);
+        }
+        self.roster.pump(connection, &self.retained, now);
+        self.end_overflowed(now);
+        if let Some(state) = self.roster.connections.get_mut(connection)
+            && !state.output.is_empty()
+        {
+            mark_dirty(&mut self.roster.dirty, connection, state);
+        }
+    }
+
+    /// When [`Input::Timeout`] is due, if nothing else happens before.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// What there is to count.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            sessions: self.roster.sessions.len() as u64,
+            subscriptions: self.subscriptions.len() as u64,
+            retained: self.retained.len() as u64,
+            ..self.roster.stats
+        }
+    }
+
+    /// Everything the shard holds, as one number per table: after all clients are gone and forgotten, what it was before.
+    #[must_use]
+    pub fn footprint(&self) -> [usize; 8] {
+        [
+            self.roster.connections.len(),
+            self.roster.sessions.len(),
+            self.by_client_id.len(),
+            self.subscriptions.len(),
+            self.interest.len(),
+            self.groups.len(),
+            self.retained.len(),
+            self.timers.len(),
+        ]
+    }
+
+    fn handle_packet(&mut self, now: Instant, key: ConnectionKey, packet: Packet) {
+        let Some(connection) = self.roster.connections.get_mut(key) else {
+            return;
+        };
+        connection.heard_at = now;
+        let session = match connection.phase {
+            Phase::Connected(session) => session,
+            Phase::AwaitingConnect { .. } => {
+                return match packet {
+                    Packet::Connect(connect) => self.connect(now, key, connect),
+                    other => self.end(
+                        now,
+                        key,
+                        End::Violation(Violation::Unexpected(other.name())),
+                    ),
+                };
+            }
+            Phase::Authenticating { .. } | Phase::Closing => return,
+        };
+        match packet {
+            Packet::Publish(publish) => self.receive_publish(now, key, session, publish),
+            Packet::PubAck(ack) => self.receive_puback(now, key, session, &ack),
+            Packet::PubRec(ack) => self.receive_pubrec(now, key, session, &ack),
+            Packet::PubRel(ack) => self.receive_pubrel(key, session, &ack),
+            Packet::PubComp(ack) => self.receive_pubcomp(now, key, session, &ack),
+            Packet::Subscribe(subscribe) => self.receive_subscribe(now, key, session, &subscribe),
+            Packet::Unsubscribe(unsubscribe) => {
+                self.receive_unsubscribe(key, session, &unsubscribe)
+            }
+            // [MQTT-3.12.4-1]: a PINGREQ is answered.
+            Packet::PingReq => self.roster.send(key, &Packet::PingResp),
+            Packet::Disconnect(disconnect) => {
+                self.receive_disconnect(now, key, session, &disconnect)
+            }
+            // [MQTT-3.1.0-2]: a second CONNECT is a protocol error.
+            Packet::Connect(_) => self.end(now, key, End::Violation(Violation::SecondConnect)),
+            Packet::Auth(_) => self.end(now, key, End::Violation(Violation::UnexpectedAuth)),
+            other => self.end(
+                now,
+                key,
+                End::Violation(Violation::Unexpected(other.name())),
+            ),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::Connection(key) => self.connection_timer(now, key),
+                Timer::Session(key) => self.session_timer(now, key),
+                Timer::Retained(topic) => {
+                    self.roster.stats.messages_expired += u64::from(self.retained.tidy(&topic));
+                }
+            }
+        }
+    }
+
+    fn connection_timer(&mut self, now: Instant, key: ConnectionKey) {
+        let Some(connection) = self.roster.connections.get_mut(key) else {
+            return;
+        };
+        connection.timer = None;
+        match connection.phase {
+            Phase::AwaitingConnect { .. } | Phase::Authenticating { .. } => {
+                self.end(now, key, End::ConnectTimeout)
+            }
+            Phase::Connected(_) => self.check_keep_alive(now, key),
+            Phase::Closing => {}
+        }
+    }
+
+    /// [MQTT-3.1.2-22]: a client that was silent for one and a half times its Keep Alive is disconnected.
+    fn check_keep_alive(&mut self, now: Instant, key: ConnectionKey) {
+        let Some(connection) = self.roster.connections.get_mut(key) else {
+            return;
+        };
+        let Some(silence_millis) = connection.silence_millis else {
+            return;
+        };
+        let due = connection.heard_at.plus_millis(silence_millis);
+        if due <= now {
+            return self.end(now, key, End::KeepAliveTimeout);
+        }
+        connection.timer = Some(self.timers.set(due, Timer::Connection(key)));
+    }
+}
+
+/// The members of a list, taken out one by one, so that the list's owner can be changed meanwhile.
+fn drain<T>(list: &mut Vec<T>) -> impl Iterator<Item = T> + use<T> {
+    core::mem::take(list).into_iter()
+}

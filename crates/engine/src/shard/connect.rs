@@ -1,0 +1,377 @@
+//! From CONNECT to CONNACK: the home shard, authentication, the session, what the CONNACK says.
+//!
+//! Until the CONNACK that accepts is enqueued nothing of the client counts: no will, no subscription, no claim on the
+//! session. A refusal is a CONNACK too; see end.rs.
+
+use super::Shard;
+use crate::aliases::OutboundAliases;
+use crate::connection::Phase;
+use crate::end::{End, Refusal};
+use crate::id::{ConnectionKey, SessionKey, ShardId};
+use crate::input::{Authentication, Credentials, Effect, Grant, Welcome};
+use crate::message::Message;
+use crate::session::{Session, Will};
+use crate::settings::Settings;
+use crate::time::Instant;
+use crate::timers::Timer;
+use alloc::boxed::Box;
+use alloc::format;
+use core::hash::BuildHasher;
+use weir_codec::{ConnAck, Connect, Packet, Properties, Property, ReasonCode, Utf8, Version};
+
+impl Shard {
+    pub(super) fn connect(&mut self, now: Instant, key: ConnectionKey, mut connect: Box<Connect>) {
+        let Some(connection) = self.roster.connections.get_mut(key) else {
+            return;
+        };
+        connection.version = connect.version;
+        connection.problem_information = connect
+            .properties
+            .request_problem_information()
+            .unwrap_or(true);
+        if let Err(refusal) = check_client_id(&connect) {
+            return self.end(now, key, End::Refused(refusal));
+        }
+        let assigned = connect.client_id.is_empty();
+        if assigned {
+            connect.client_id = self.assign_client_id();
+        }
+        let home = self.home(&connect.client_id);
+        if home != self.id {
+            return self.move_home(key, home, connect);
+        }
+        self.authenticate(now, key, connect, assigned);
+    }
+
+    fn authenticate(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        connect: Box<Connect>,
+        assigned: bool,
+    ) {
+        // [MQTT-4.12.0-1]: a method the server does not have is refused with 0x8C.
+        if connect.properties.authentication_method().is_some() {
+            return self.end(now, key, End::Refused(Refusal::BadAuthenticationMethod));
+        }
+        let credentials = Credentials {
+            client_id: connect.client_id.clone(),
+            username: connect.username.clone(),
+            password: connect.password.clone(),
+        };
+        if let Some(connection) = self.roster.connections.get_mut(key) {
+            connection.phase = Phase::Authenticating { connect, assigned };
+        }
+        self.effects.push_back(Effect::Authenticate {
+            connection: key,
+            credentials: Box::new(credentials),
+        });
+    }
+
+    pub(super) fn handle_authenticated(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        answer: Authentication,
+    ) {
+        let Some(connection) = self.roster.connections.get_mut(key) else {
+            return;
+        };
+        // The client may be gone, or given up on, by the time the answer comes.
+        let (connect, assigned) = match core::mem::replace(&mut connection.phase, Phase::Closing) {
+            Phase::Authenticating { connect, assigned } => (connect, assigned),
+            other => {
+                connection.phase = other;
+                return;
+            }
+        };
+        let admitted = answer.and_then(|grant| {
+            self.check_admission(&connect, &grant)?;
+            Ok(grant)
+        });
+        match admitted {
+            Ok(grant) => self.accept(now, key, &connect, grant, assigned),
+            Err(refusal) => {
+                self.restore_phase(key, connect, assigned);
+                self.end(now, key, End::Refused(refusal));
+            }
+        }
+    }
+
+    fn restore_phase(&mut self, key: ConnectionKey, connect: Box<Connect>, assigned: bool) {
+        if let Some(connection) = self.roster.connections.get_mut(key) {
+            connection.phase = Phase::Authenticating { connect, assigned };
+        }
+    }
+
+    fn check_admission(&self, connect: &Connect, grant: &Grant) -> Result<(), Refusal> {
+        if let Some(will) = &connect.will {
+            if !grant.permissions.may_publish(&will.topic) {
+                return Err(Refusal::WillNotAuthorized);
+            }
+            if will.topic.levels().count() > self.roster.settings.max_topic_levels {
+                return Err(Refusal::WillTopicInvalid);
+            }
+        }
+        let known = self.by_client_id.contains_key(&connect.client_id);
+        if !known && self.roster.sessions.len() >= self.roster.settings.max_sessions {
+            return Err(Refusal::TooManySessions);
+        }
+        Ok(())
+    }
+
+    fn accept(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        connect: &Connect,
+        grant: Grant,
+        assigned: bool,
+    ) {
+        let (session, session_present) = self.claim_session(now, connect, grant);
+        let keep_alive_seconds = keep_alive_seconds(&self.roster.settings, connect);
+        self.attach(now, key, session, connect, keep_alive_seconds);
+        let properties = match connect.version {
+            Version::V5 => {
+                announcements(&self.roster.settings, connect, keep_alive_seconds, assigned)
+            }
+            _ => Properties::default(),
+        };
+        // [MQTT-3.2.2-2], [MQTT-3.2.2-3]: Session Present tells whether earlier state is continued.
+        let connack = ConnAck {
+            session_present,
+            reason: ReasonCode::Success,
+            properties,
+        };
+        self.roster.send(key, &Packet::ConnAck(connack));
+        self.roster.stats.connections += 1;
+        self.effects.push_back(Effect::Accepted {
+            connection: key,
+            welcome: Box::new(Welcome {
+                client_id: connect.client_id.clone(),
+                username: connect.username.clone(),
+                version: connect.version,
+                session_present,
+                keep_alive_seconds,
+            }),
+        });
+        self.came_online(session);
+        self.roster.pump(key, &self.retained, now);
+    }
+
+    /// The session for this CONNECT: the present one, or a new one; an earlier connection of the client id is ended.
+    fn claim_session(
+        &mut self,
+        now: Instant,
+        connect: &Connect,
+        grant: Grant,
+    ) -> (SessionKey, bool) {
+        if let Some(present) = self.by_client_id.get(&connect.client_id).copied() {
+            if let Some(earlier) = self
+                .roster
+                .sessions
+                .get(present)
+                .and_then(|session| session.connection)
+            {
+                // [MQTT-3.1.4-3]: the earlier connection is told 0x8E and closed.
+                self.end(now, earlier, End::TakenOver);
+            }
+            // [MQTT-3.1.2-4]: Clean Start 1 discards the session that is present.
+            if connect.clean_start {
+                self.remove_session(now, present);
+            }
+        }
+        // The session may just have ended with the earlier connection.
+        if let Some(present) = self.by_client_id.get(&connect.client_id).copied()
+            && let Some(session) = self.roster.sessions.get_mut(present)
+        {
+            session.permissions = grant.permissions;
+            return (present, true);
+        }
+        let client_id = connect.client_id.detached();
+        let session = Session::new(client_id.clone(), grant.permissions);
+        let key = self.roster.sessions.insert(session);
+        self.by_client_id.insert(client_id, key);
+        (key, false)
+    }
+
+    fn attach(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        to: SessionKey,
+        connect: &Connect,
+        keep_alive_seconds: u16,
+    ) {
+        let settings = &self.roster.settings;
+        let (Some(session), Some(connection)) = (
+            self.roster.sessions.get_mut(to),
+            self.roster.connections.get_mut(key),
+        ) else {
+            return;
+        };
+        self.timers.clear(session.timer.take());
+        session.connection = Some(key);
+        session.expires_at = None;
+        session.expiry_seconds = expiry_seconds(settings, connect);
+        // [MQTT-3.1.3-9]: a will that was still waiting is not sent once the session is taken up again.
+        session.will = connect.will.as_ref().map(will_of);
+        session.resend = session.inflight.iter().map(|(id, _)| id).collect();
+        let properties = &connect.properties;
+        connection.phase = Phase::Connected(to);
+        connection.max_packet_bytes = properties.maximum_packet_size().unwrap_or(u32::MAX);
+        let receive_maximum = properties.receive_maximum().unwrap_or(u16::MAX);
+        connection.send_quota_maximum = receive_maximum;
+        connection.send_quota = receive_maximum;
+        let aliases = properties
+            .topic_alias_maximum()
+            .unwrap_or(0)
+            .min(settings.outgoing_alias_maximum);
+        connection.aliases_out = OutboundAliases::new(aliases);
+        self.timers.clear(connection.timer.take());
+        if keep_alive_seconds > 0 {
+            let silence_millis = u64::from(keep_alive_seconds) * 1500;
+            connection.silence_millis = Some(silence_millis);
+            let due = now.plus_millis(silence_millis);
+            connection.timer = Some(self.timers.set(due, Timer::Connection(key)));
+        }
+    }
+
+    /// The shard a client id belongs to, the same on every shard.
+    pub(super) fn home(&self, client_id: &Utf8) -> ShardId {
+        let hash = self.homes.hash_one(client_id.as_bytes());
+        ShardId(u16::try_from(hash % u64::from(self.shards)).unwrap_or(0))
+    }
+
+    fn move_home(&mut self, key: ConnectionKey, to: ShardId, connect: Box<Connect>) {
+        let Some(connection) = self.roster.connections.remove(key) else {
+            return;
+        };
+        self.timers.clear(connection.timer);
+        let Phase::AwaitingConnect { deadline } = connection.phase else {
+            return;
+        };
+        self.effects.push_back(Effect::Move {
+            connection: key,
+            to,
+            connect,
+            deadline,
+        });
+    }
+
+    /// [MQTT-3.1.3-6]: an empty client id is given one by the server; it is at home on this shard and not in use.
+    fn assign_client_id(&mut self) -> Utf8 {
+        loop {
+            self.assigned_ids += 1;
+            let mixed = self
+                .homes
+                .hash_one((self.seed, self.id.0, self.assigned_ids));
+            let candidate =
+                Utf8::try_from(format!("weir-{mixed:016x}").as_str()).unwrap_or_default();
+            if self.home(&candidate) == self.id && !self.by_client_id.contains_key(&candidate) {
+                return candidate;
+            }
+        }
+    }
+}
+
+/// [MQTT-3.1.3-8] and its kin: which client ids are refused.
+fn check_client_id(connect: &Connect) -> Result<(), Refusal> {
+    let length = connect.client_id.chars().count();
+    let valid = match connect.version {
+        // 3.1: between 1 and 23 characters.
+        Version::V3_1 => (1..=23).contains(&length),
+        // 3.1.1 [MQTT-3.1.3-7]: empty only with Clean Session 1.
+        Version::V3_1_1 => length > 0 || connect.clean_start,
+        Version::V5 => true,
+    };
+    if valid {
+        Ok(())
+    } else {
+        Err(Refusal::ClientIdInvalid)
+    }
+}
+
+/// The Keep Alive in force: the server's if it has one and the client can be told [MQTT-3.1.2-21].
+fn keep_alive_seconds(settings: &Settings, connect: &Connect) -> u16 {
+    match (connect.version, settings.server_keep_alive_seconds) {
+        (Version::V5, imposed @ 1..) => imposed,
+        _ => connect.keep_alive_seconds,
+    }
+}
+
+/// The Session Expiry Interval in force. In 3.x a session with Clean Session 0 lasts as long as the server lets any last.
+fn expiry_seconds(settings: &Settings, connect: &Connect) -> u32 {
+    let wished = match connect.version {
+        Version::V5 => connect.properties.session_expiry_interval().unwrap_or(0),
+        _ if connect.clean_start => 0,
+        _ => u32::MAX,
+    };
+    wished.min(settings.session_expiry_max_seconds)
+}
+
+fn will_of(will: &weir_codec::Will) -> Will {
+    let message = Message {
+        topic: will.topic.clone(),
+        payload: will.payload.clone(),
+        properties: application_properties(&will.properties),
+        qos: will.qos,
+        retain: will.retain,
+        expires_at: None,
+    };
+    Will {
+        message: message.detached(),
+        delay_seconds: will.properties.will_delay_interval().unwrap_or(0),
+        expiry_seconds: will.properties.message_expiry_interval(),
+        due_at: None,
+    }
+}
+
+/// A will's properties without those that speak to the server.
+fn application_properties(will: &Properties) -> Properties {
+    let for_server = |property: &Property<'_>| {
+        matches!(
+            property,
+            Property::WillDelayInterval(_) | Property::MessageExpiryInterval(_)
+        )
+    };
+    will.iter()
+        .filter(|property| !for_server(property))
+        .collect()
+}
+
+/// What a 5.0 CONNACK announces: only what differs from what the client must assume.
+fn announcements(
+    settings: &Settings,
+    connect: &Connect,
+    keep_alive_seconds: u16,
+    assigned: bool,
+) -> Properties {
+    let mut properties = Properties::default();
+    let wished = connect.properties.session_expiry_interval().unwrap_or(0);
+    let granted = expiry_seconds(settings, connect);
+    if granted != wished {
+        properties.push(Property::SessionExpiryInterval(granted));
+    }
+    properties.push(Property::ReceiveMaximum(settings.receive_maximum));
+    properties.push(Property::MaximumPacketSize(settings.max_packet_bytes));
+    if settings.topic_alias_maximum > 0 {
+        properties.push(Property::TopicAliasMaximum(settings.topic_alias_maximum));
+    }
+    if assigned {
+        properties.push(Property::AssignedClientIdentifier(&connect.client_id));
+    }
+    if keep_alive_seconds != connect.keep_alive_seconds {
+        properties.push(Property::ServerKeepAlive(keep_alive_seconds));
+    }
+    // [MQTT-3.1.2-28]: Response Information only where it was asked for.
+    if connect
+        .properties
+        .request_response_information()
+        .unwrap_or(false)
+    {
+        let prefix = format!("response/{}", connect.client_id.as_str());
+        properties.push(Property::ResponseInformation(&prefix));
+    }
+    properties
+}

@@ -1,0 +1,229 @@
+//! How connections and sessions end: the last packet, the will, the session's expiry.
+//!
+//! Every end goes through [`Shard::end`], once: it tells the client why, releases the session, and asks the world to close
+//! the transport. A session then lives on without a connection, or ends at once.
+
+use super::{Shard, drain};
+use crate::connection::{Connection, Phase};
+use crate::end::{End, Lost, Violation};
+use crate::id::{ConnectionKey, SessionKey};
+use crate::input::Effect;
+use crate::session::{Session, Will};
+use crate::time::Instant;
+use crate::timers::Timer;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use weir_codec::{
+    ConnAck, DecodeError, Disconnect, Packet, Properties, Property, ReasonCode, Version,
+};
+
+impl Shard {
+    /// Ends a connection: tells the client, releases its session, asks for the transport to be closed.
+    pub(super) fn end(&mut self, now: Instant, key: ConnectionKey, end: End) {
+        let Some(connection) = self.roster.connections.get_mut(key) else {
+            return;
+        };
+        if matches!(connection.phase, Phase::Closing) {
+            return;
+        }
+        self.timers.clear(connection.timer.take());
+        if let Some(farewell) = farewell(connection, end) {
+            self.roster.send(key, &farewell);
+        }
+        self.roster.stats.faults += u64::from(end.is_fault());
+        self.effects.push_back(Effect::Close {
+            connection: key,
+            end,
+        });
+        let Some(connection) = self.roster.connections.get_mut(key) else {
+            return;
+        };
+        if let Phase::Connected(session) = core::mem::replace(&mut connection.phase, Phase::Closing)
+        {
+            self.roster.stats.connections -= 1;
+            self.release_session(now, session, end);
+        }
+    }
+
+    pub(super) fn handle_malformed(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        error: DecodeError,
+    ) {
+        self.end(now, key, End::Malformed(error));
+    }
+
+    /// The transport is gone: so is the connection. If nobody ended it before, this is its end.
+    pub(super) fn handle_closed(&mut self, now: Instant, key: ConnectionKey, lost: Lost) {
+        self.end(now, key, End::Lost(lost));
+        self.roster.connections.remove(key);
+    }
+
+    pub(super) fn receive_disconnect(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        session: SessionKey,
+        disconnect: &Disconnect,
+    ) {
+        if let Some(seconds) = disconnect.properties.session_expiry_interval()
+            && let Some(session) = self.roster.sessions.get_mut(session)
+        {
+            // [MQTT-3.14.2-2]: an expiry of 0 at CONNECT can't be raised at DISCONNECT.
+            if session.expiry_seconds == 0 && seconds > 0 {
+                return self.end(now, key, End::Violation(Violation::SessionExpiryRaised));
+            }
+            session.expiry_seconds = seconds.min(self.roster.settings.session_expiry_max_seconds);
+        }
+        self.end(now, key, End::Disconnected(disconnect.reason));
+    }
+
+    pub(super) fn handle_shutdown(&mut self, now: Instant) {
+        let connections: alloc::vec::Vec<_> = self.roster.connections.keys().collect();
+        for key in connections {
+            self.end(now, key, End::Shutdown);
+        }
+    }
+
+    /// Clients whose queue overflowed while something was delivered are told so and disconnected.
+    pub(super) fn end_overflowed(&mut self, now: Instant) {
+        while !self.roster.overflowed.is_empty() {
+            for key in drain(&mut self.roster.overflowed) {
+                self.end(now, key, End::QueueFull);
+            }
+        }
+    }
+
+    /// The session has lost its connection: it ends now, or waits for its will and its expiry.
+    fn release_session(&mut self, now: Instant, key: SessionKey, end: End) {
+        let Some(session) = self.roster.sessions.get_mut(key) else {
+            return;
+        };
+        session.connection = None;
+        session.resend.clear();
+        session.queue.drop_at_most_once();
+        if !end.publishes_will() {
+            // [MQTT-3.14.4-3]: DISCONNECT with reason 0x00 deletes the will.
+            session.will = None;
+        }
+        self.went_offline(key);
+        let Some(session) = self.roster.sessions.get_mut(key) else {
+            return;
+        };
+        if session.expiry_seconds == 0 {
+            return self.remove_session(now, key);
+        }
+        session.expires_at = expiry(session, now);
+        if let Some(will) = &mut session.will {
+            will.due_at = Some(now.plus_seconds(will.delay_seconds));
+        }
+        self.session_timer(now, key);
+    }
+
+    /// A session without a connection: publishes its will, ends it, or says when to look again.
+    pub(super) fn session_timer(&mut self, now: Instant, key: SessionKey) {
+        let Some(session) = self.roster.sessions.get_mut(key) else {
+            return;
+        };
+        session.timer = None;
+        if session.connection.is_some() {
+            return;
+        }
+        let will = session
+            .will
+            .take_if(|will| will.due_at.is_some_and(|at| at <= now));
+        if session.expires_at.is_some_and(|at| at <= now) {
+            self.publish_will(now, will);
+            return self.remove_session(now, key);
+        }
+        let waiting = session.will.as_ref().and_then(|will| will.due_at);
+        let next = [waiting, session.expires_at].into_iter().flatten().min();
+        session.timer = next.map(|at| self.timers.set(at, Timer::Session(key)));
+        self.publish_will(now, will);
+    }
+
+    /// Forgets a session; a will that still waits is published: the session's end does not swallow it [MQTT-3.1.2-8].
+    pub(super) fn remove_session(&mut self, now: Instant, key: SessionKey) {
+        let Some(session) = self.roster.sessions.remove(key) else {
+            return;
+        };
+        self.timers.clear(session.timer);
+        self.by_client_id.remove(&session.client_id);
+        for filter in &session.subscriptions {
+            self.unsubscribe(key, filter, false);
+        }
+        self.publish_will(now, session.will);
+    }
+
+    fn publish_will(&mut self, now: Instant, will: Option<Will>) {
+        let Some(mut will) = will else {
+            return;
+        };
+        will.message.expires_at = will.expiry_seconds.map(|seconds| now.plus_seconds(seconds));
+        // A retained will that finds no room is still delivered to those who are here.
+        let _ = self.publish(now, None, &Arc::new(will.message));
+    }
+}
+
+/// When a session that has just lost its connection ends; `None`: never.
+fn expiry(session: &Session, now: Instant) -> Option<Instant> {
+    (session.expiry_seconds != u32::MAX).then(|| now.plus_seconds(session.expiry_seconds))
+}
+
+/// The packet that tells the client why: a CONNACK before it was accepted, in 5.0 a DISCONNECT after.
+fn farewell(connection: &Connection, end: End) -> Option<Packet> {
+    if !end.is_ours() {
+        return None;
+    }
+    let is_v5 = connection.version == Version::V5;
+    match connection.phase {
+        Phase::Connected(_) => is_v5.then(|| {
+            Packet::Disconnect(Disconnect {
+                reason: end.reason_code(),
+                properties: explain(connection, end),
+            })
+        }),
+        Phase::AwaitingConnect { .. } | Phase::Authenticating { .. } => refuses(connection, end)
+            .then(|| {
+                // [MQTT-3.2.2-6]: no session is present where CONNECT is refused.
+                Packet::ConnAck(ConnAck {
+                    session_present: false,
+                    reason: match end {
+                        End::Refused(_) | End::Malformed(_) => end.reason_code(),
+                        // It came to nothing for a reason of ours.
+                        _ => ReasonCode::ServerUnavailable,
+                    },
+                    properties: if is_v5 {
+                        explain(connection, end)
+                    } else {
+                        Properties::default()
+                    },
+                })
+            }),
+        Phase::Closing => None,
+    }
+}
+
+/// Whether an end before acceptance is told with a CONNACK. A refusal is; what is not even a CONNECT is not
+/// ([MQTT-3.1.4-1] of 3.1.1: closed without a CONNACK), except for a version that we don't have [MQTT-3.1.2-2].
+fn refuses(connection: &Connection, end: End) -> bool {
+    match end {
+        End::Refused(_) => true,
+        End::Malformed(error) => {
+            connection.version == Version::V5
+                || error.reason_code() == ReasonCode::UnsupportedProtocolVersion
+        }
+        _ => matches!(connection.phase, Phase::Authenticating { .. }),
+    }
+}
+
+/// The Reason String, where the client wants to hear it [MQTT-3.1.2-29] and can take it [MQTT-3.14.2-3].
+fn explain(connection: &Connection, end: End) -> Properties {
+    const ROOM_BYTES: u32 = 256;
+    let mut properties = Properties::default();
+    if connection.max_packet_bytes >= ROOM_BYTES && connection.problem_information {
+        properties.push(Property::ReasonString(&end.to_string()));
+    }
+    properties
+}

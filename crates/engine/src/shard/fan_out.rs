@@ -1,0 +1,258 @@
+//! From one message to everyone with interest: the sessions of this shard, the other shards, one member of each shared
+//! subscription.
+//!
+//! The usual case, a topic matched by one filter, goes straight through. Where several filters match, a session that has
+//! more than one of them gets one copy: the highest QoS, all subscription identifiers [MQTT-3.3.4-2..5].
+
+use super::Shard;
+use crate::cast::Cast;
+use crate::id::{SessionKey, ShardId};
+use crate::inflight::Identifiers;
+use crate::input::Effect;
+use crate::message::Message;
+use crate::remote::{Members, Remote};
+use crate::roster::{Roster, identifiers_of};
+use crate::subscription::Subscription;
+use crate::time::Instant;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use smallvec::SmallVec;
+use weir_codec::TopicFilter;
+use weir_router::{Matched, SharedGroup, SubscriptionTree};
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Routed {
+    ToSome,
+    ToNobody,
+    /// It was delivered, but the limit on retained messages kept it from being stored.
+    RetainedFull,
+}
+
+/// Who wants a message beyond this shard's own subscriptions.
+#[derive(Default)]
+struct Wanted {
+    /// The other shards with subscriptions of their own; one may be named twice.
+    shards: SmallVec<[ShardId; 8]>,
+    /// The matching shared subscriptions, each with the shard chosen to pick a member.
+    groups: SmallVec<[(ShardId, TopicFilter); 2]>,
+}
+
+impl Wanted {
+    fn groups_of(&self, shard: ShardId) -> impl Iterator<Item = &TopicFilter> {
+        self.groups
+            .iter()
+            .filter(move |(chosen, _)| *chosen == shard)
+            .map(|(_, filter)| filter)
+    }
+}
+
+impl Shard {
+    /// Publishes a message of this shard: retains it, delivers it here, hands it to the other shards that want it.
+    pub(super) fn publish(
+        &mut self,
+        now: Instant,
+        publisher: Option<SessionKey>,
+        message: &Arc<Message>,
+    ) -> Routed {
+        self.clock += 1;
+        let stamp = self.clock;
+        let mut cast = Cast::fresh(Arc::clone(message), now);
+        let retained_full = message.retain && self.retained.check_room(message).is_err();
+        let retains = message.retain && !retained_full;
+        if retains {
+            self.retained
+                .set(cast.keep(), (stamp, self.id), now, &mut self.timers);
+        }
+        let wanted = self.wanted(message);
+        let mut delivered = self.fan_out(publisher, &mut cast);
+        for filter in wanted.groups_of(self.id) {
+            delivered |= deliver_to_group(&mut self.roster, &self.subscriptions, filter, &mut cast);
+        }
+        delivered |= self.forward(&mut cast, &wanted, stamp, retains);
+        match (retained_full, delivered) {
+            (true, _) => Routed::RetainedFull,
+            (false, true) => Routed::ToSome,
+            (false, false) => Routed::ToNobody,
+        }
+    }
+
+    /// Delivers a message that another shard published.
+    pub(super) fn publish_remote(
+        &mut self,
+        now: Instant,
+        from: ShardId,
+        message: Arc<Message>,
+        groups: &[TopicFilter],
+        stamp: u64,
+    ) {
+        self.clock = self.clock.max(stamp);
+        let mut cast = Cast::kept(Arc::clone(&message), now);
+        if message.retain {
+            self.retained
+                .set(message, (stamp, from), now, &mut self.timers);
+        }
+        self.fan_out(None, &mut cast);
+        for filter in groups {
+            deliver_to_group(&mut self.roster, &self.subscriptions, filter, &mut cast);
+        }
+    }
+
+    /// Delivers to this shard's own subscriptions, shared ones aside; returns whether anybody matched.
+    fn fan_out(&mut self, publisher: Option<SessionKey>, cast: &mut Cast) -> bool {
+        let mut matches: SmallVec<[&[(SessionKey, Subscription)]; 8]> = SmallVec::new();
+        self.subscriptions
+            .matches(&cast.message().topic, |matched| {
+                if let Matched::Each(entries) = matched {
+                    matches.push(entries);
+                }
+            });
+        let published_retain = cast.message().retain;
+        match matches.as_slice() {
+            [] => return false,
+            [entries] => {
+                for (session, subscription) in *entries {
+                    if !is_own(publisher, *session, subscription) {
+                        let retain = published_retain && subscription.retain_as_published;
+                        let identifiers = identifiers_of(subscription);
+                        self.roster
+                            .deliver(*session, subscription, identifiers, retain, cast);
+                    }
+                }
+            }
+            several => {
+                for (session, (subscription, identifiers)) in merge(several, publisher) {
+                    let retain = published_retain && subscription.retain_as_published;
+                    self.roster
+                        .deliver(session, &subscription, identifiers, retain, cast);
+                }
+            }
+        }
+        true
+    }
+
+    /// Who wants the message beyond this shard's own subscriptions, found in one pass.
+    fn wanted(&self, message: &Message) -> Wanted {
+        let mut wanted = Wanted::default();
+        if self.interest.is_empty() {
+            return wanted;
+        }
+        self.interest
+            .matches(&message.topic, |matched| match matched {
+                Matched::Each(shards) => {
+                    wanted.shards.extend(shards.iter().map(|(shard, _)| *shard))
+                }
+                Matched::OneOf(group) => {
+                    if let Some(shard) = choose_shard(group) {
+                        wanted.groups.push((shard, group.filter().clone()));
+                    }
+                }
+            });
+        wanted
+    }
+
+    /// Hands the message to the other shards that want it, and to all of them if it is retained.
+    fn forward(&mut self, cast: &mut Cast, wanted: &Wanted, stamp: u64, retains: bool) -> bool {
+        let mut delivered = false;
+        for to in (0..self.shards)
+            .map(ShardId)
+            .filter(|shard| *shard != self.id)
+        {
+            let groups: Vec<_> = wanted.groups_of(to).cloned().collect();
+            let interested = wanted.shards.contains(&to) || !groups.is_empty();
+            delivered |= interested;
+            if interested || retains {
+                // Another shard must not hold on to this shard's read buffer.
+                let message = cast.keep();
+                let remote = Remote::Publish {
+                    message,
+                    groups,
+                    stamp,
+                };
+                self.effects.push_back(Effect::Forward { to, remote });
+            }
+        }
+        delivered
+    }
+}
+
+/// [MQTT-3.8.3-3]: with No Local, what a client publishes does not come back to it.
+fn is_own(publisher: Option<SessionKey>, session: SessionKey, subscription: &Subscription) -> bool {
+    subscription.no_local && publisher == Some(session)
+}
+
+/// One entry for each session, in the order of their keys.
+fn merge(
+    matches: &[&[(SessionKey, Subscription)]],
+    publisher: Option<SessionKey>,
+) -> BTreeMap<SessionKey, (Subscription, Identifiers)> {
+    let mut merged: BTreeMap<SessionKey, (Subscription, Identifiers)> = BTreeMap::new();
+    for (session, subscription) in matches.iter().copied().flatten() {
+        if is_own(publisher, *session, subscription) {
+            continue;
+        }
+        match merged.get_mut(session) {
+            None => {
+                merged.insert(*session, (*subscription, identifiers_of(subscription)));
+            }
+            Some((sum, identifiers)) => {
+                sum.merge(subscription);
+                identifiers.extend(identifiers_of(subscription));
+            }
+        }
+    }
+    merged
+}
+
+/// The shard whose turn it is, in proportion to its members that are here; if none is anywhere, to all its members.
+fn choose_shard(group: &SharedGroup<ShardId, Members>) -> Option<ShardId> {
+    let somebody_is_here = group
+        .members()
+        .iter()
+        .any(|(_, members)| members.online > 0);
+    let weight = |members: &Members| if somebody_is_here { members.online } else { members.offline } as usize;
+    let total = group
+        .members()
+        .iter()
+        .map(|(_, members)| weight(members))
+        .sum();
+    let mut turn = group.next_turn_of(total);
+    for (shard, members) in group.members() {
+        match turn.checked_sub(weight(members)) {
+            None => return Some(*shard),
+            Some(rest) => turn = rest,
+        }
+    }
+    None
+}
+
+/// Picks the member whose turn it is [MQTT-4.8.2-4], preferring one with a connection.
+fn deliver_to_group(
+    roster: &mut Roster,
+    subscriptions: &SubscriptionTree<SessionKey, Subscription>,
+    filter: &TopicFilter,
+    cast: &mut Cast,
+) -> bool {
+    let Some(group) = subscriptions.group(filter) else {
+        return false;
+    };
+    let members = group.members();
+    let turn = group.next_turn();
+    let order = || members.iter().cycle().skip(turn).take(members.len());
+    let chosen = order()
+        .find(|(session, _)| roster.is_online(*session))
+        .or_else(|| order().next());
+    let Some((session, subscription)) = chosen else {
+        return false;
+    };
+    let retain = cast.message().retain && subscription.retain_as_published;
+    roster.deliver(
+        *session,
+        subscription,
+        identifiers_of(subscription),
+        retain,
+        cast,
+    );
+    true
+}

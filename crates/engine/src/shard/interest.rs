@@ -1,0 +1,192 @@
+//! Which shards have interest in which filter.
+//!
+//! A shard tells all others when its first subscription to a filter is made and when its last one is gone; of a shared
+//! subscription it tells every change in the number of members. Each telling carries a mark, the others answer with the
+//! mark they have reached, and a SUBACK leaves when every shard has reached the mark of its subscriptions: a message that
+//! any shard accepts after that is delivered.
+
+use super::Shard;
+use crate::id::{SessionKey, ShardId};
+use crate::input::Effect;
+use crate::remote::{Members, Remote};
+use crate::subscription::Subscription;
+use crate::time::Instant;
+use alloc::vec::Vec;
+use weir_codec::TopicFilter;
+
+/// How far the telling of interest has got.
+#[derive(Debug)]
+pub(super) struct Marks {
+    told: u64,
+    /// For each shard, what it has answered; our own stands at the end of all marks.
+    seen: Vec<u64>,
+}
+
+impl Marks {
+    pub(super) fn new(own: ShardId, shards: u16) -> Self {
+        let seen = (0..shards)
+            .map(|shard| if shard == own.0 { u64::MAX } else { 0 })
+            .collect();
+        Self { told: 0, seen }
+    }
+
+    /// The mark that everything told so far has.
+    pub(super) fn told(&self) -> u64 {
+        self.told
+    }
+
+    /// The mark that every shard has seen.
+    pub(super) fn seen_by_all(&self) -> u64 {
+        self.seen.iter().copied().min().unwrap_or(u64::MAX)
+    }
+
+    fn see(&mut self, shard: ShardId, mark: u64) {
+        if let Some(seen) = self.seen.get_mut(usize::from(shard.0)) {
+            *seen = (*seen).max(mark);
+        }
+    }
+}
+
+impl Shard {
+    /// Enters a subscription of a session that is here; returns whether the session did not have it before.
+    pub(super) fn subscribe(
+        &mut self,
+        key: SessionKey,
+        filter: TopicFilter,
+        subscription: Subscription,
+    ) -> bool {
+        if self
+            .subscriptions
+            .insert(&filter, key, subscription)
+            .is_some()
+        {
+            // [MQTT-3.8.4-3]: the same filter again replaces the subscription.
+            return false;
+        }
+        if filter.share_name().is_some() {
+            self.count_member(&filter, |members| members.online += 1);
+        } else if self.subscriptions.subscribers(&filter).len() == 1 {
+            self.tell_interest(
+                &filter,
+                Members {
+                    online: 1,
+                    offline: 0,
+                },
+            );
+        }
+        if let Some(session) = self.roster.sessions.get_mut(key) {
+            session.subscriptions.insert(filter);
+        }
+        true
+    }
+
+    /// Takes a subscription out; returns whether there was one. The caller removes it from the session.
+    pub(super) fn unsubscribe(
+        &mut self,
+        key: SessionKey,
+        filter: &TopicFilter,
+        online: bool,
+    ) -> bool {
+        if self.subscriptions.remove(filter, key).is_none() {
+            return false;
+        }
+        if filter.share_name().is_some() {
+            self.count_member(filter, |members| {
+                let count = if online {
+                    &mut members.online
+                } else {
+                    &mut members.offline
+                };
+                *count = count.saturating_sub(1);
+            });
+        } else if self.subscriptions.subscribers(filter).is_empty() {
+            self.tell_interest(filter, Members::default());
+        }
+        true
+    }
+
+    /// A session got a connection: its shared subscriptions take part again.
+    pub(super) fn came_online(&mut self, key: SessionKey) {
+        self.count_presence(key, |members| {
+            members.online += 1;
+            members.offline = members.offline.saturating_sub(1);
+        });
+    }
+
+    /// A session lost its connection: others of its shared subscriptions are preferred.
+    pub(super) fn went_offline(&mut self, key: SessionKey) {
+        self.count_presence(key, |members| {
+            members.offline += 1;
+            members.online = members.online.saturating_sub(1);
+        });
+    }
+
+    pub(super) fn interest_told(
+        &mut self,
+        from: ShardId,
+        filter: &TopicFilter,
+        members: Members,
+        mark: u64,
+    ) {
+        self.enter_interest(from, filter, members);
+        let remote = Remote::InterestSeen { mark };
+        self.effects.push_back(Effect::Forward { to: from, remote });
+    }
+
+    pub(super) fn interest_seen(&mut self, now: Instant, by: ShardId, mark: u64) {
+        self.interest_marks.see(by, mark);
+        self.subacks.pass(self.interest_marks.seen_by_all());
+        while let Some(answer) = self.subacks.release() {
+            self.answer_subscribe(now, answer);
+        }
+    }
+
+    fn count_presence(&mut self, key: SessionKey, change: impl Fn(&mut Members)) {
+        let Some(session) = self.roster.sessions.get(key) else {
+            return;
+        };
+        let shared: Vec<_> = session.shared_filters().cloned().collect();
+        for filter in shared {
+            self.count_member(&filter, &change);
+        }
+    }
+
+    fn count_member(&mut self, filter: &TopicFilter, change: impl FnOnce(&mut Members)) {
+        let mut members = self.groups.get(filter).copied().unwrap_or_default();
+        change(&mut members);
+        if members.is_none() {
+            self.groups.remove(filter);
+        } else {
+            self.groups.insert(filter.clone(), members);
+        }
+        self.enter_interest(self.id, filter, members);
+        self.tell_interest(filter, members);
+    }
+
+    fn enter_interest(&mut self, of: ShardId, filter: &TopicFilter, members: Members) {
+        if members.is_none() {
+            self.interest.remove(filter, of);
+        } else {
+            self.interest.insert(filter, of, members);
+        }
+    }
+
+    fn tell_interest(&mut self, filter: &TopicFilter, members: Members) {
+        if self.shards == 1 {
+            return;
+        }
+        self.interest_marks.told += 1;
+        let mark = self.interest_marks.told;
+        for to in (0..self.shards)
+            .map(ShardId)
+            .filter(|shard| *shard != self.id)
+        {
+            let remote = Remote::Interest {
+                filter: filter.clone(),
+                members,
+                mark,
+            };
+            self.effects.push_back(Effect::Forward { to, remote });
+        }
+    }
+}

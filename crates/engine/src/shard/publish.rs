@@ -1,0 +1,274 @@
+//! PUBLISH and its acknowledgements, in both directions.
+//!
+//! ```text
+//! from a client  QoS 1: PUBLISH -> routed -> PUBACK
+//!                QoS 2: PUBLISH -> routed, id remembered -> PUBREC ; PUBREL -> id forgotten -> PUBCOMP
+//! to a client    see inflight.rs
+//! ```
+//! A QoS 2 message is routed when it comes first ("method A" of the specification's figure 4.3); its id is what makes a
+//! second copy recognisable, so it is forgotten at PUBREL only [MQTT-4.3.3-10..12].
+
+use super::Shard;
+use super::fan_out::Routed;
+use crate::end::{End, Violation};
+use crate::id::{ConnectionKey, SessionKey};
+use crate::inflight::Awaiting;
+use crate::message::Message;
+use crate::time::Instant;
+use alloc::sync::Arc;
+use weir_codec::{
+    Ack, Delivery, Packet, PacketId, Properties, Publish, Qos, ReasonCode, TopicName, Version,
+};
+
+impl Shard {
+    pub(super) fn receive_publish(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        session: SessionKey,
+        publish: Publish,
+    ) {
+        self.roster.stats.messages_received += 1;
+        let topic = match self.check_publish(key, session, &publish) {
+            Ok(topic) => topic,
+            Err(violation) => return self.end(now, key, End::Violation(violation)),
+        };
+        if self.is_repeated(session, publish.delivery) {
+            // [MQTT-4.3.3-10]: known already: acknowledged again, not published again.
+            return self.acknowledge(key, publish.delivery, ReasonCode::Success);
+        }
+        if !self.may_publish(session, &topic) {
+            return self.refuse_publish(now, key, publish.delivery, ReasonCode::NotAuthorized);
+        }
+        let delivery = publish.delivery;
+        let message = Message {
+            topic,
+            qos: delivery.qos(),
+            retain: publish.retain,
+            expires_at: publish
+                .properties
+                .message_expiry_interval()
+                .map(|seconds| now.plus_seconds(seconds)),
+            payload: publish.payload,
+            properties: publish.properties,
+        };
+        match self.publish(now, Some(session), &Arc::new(message)) {
+            Routed::RetainedFull => {
+                self.refuse_publish(now, key, delivery, ReasonCode::QuotaExceeded)
+            }
+            Routed::ToNobody => {
+                self.received(key, session, delivery, ReasonCode::NoMatchingSubscribers)
+            }
+            Routed::ToSome => self.received(key, session, delivery, ReasonCode::Success),
+        }
+    }
+
+    /// What breaks the connection: aliases, depth, our Receive Maximum. Returns the topic.
+    fn check_publish(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        publish: &Publish,
+    ) -> Result<TopicName, Violation> {
+        let settings = &self.roster.settings;
+        let (Some(connection), Some(session)) = (
+            self.roster.connections.get_mut(key),
+            self.roster.sessions.get(session),
+        ) else {
+            return Err(Violation::TopicAliasUnknown);
+        };
+        let alias = publish.properties.topic_alias();
+        let topic = connection.aliases_in.resolve(
+            publish.topic.clone(),
+            alias,
+            settings.topic_alias_maximum,
+        )?;
+        if topic.levels().count() > settings.max_topic_levels {
+            return Err(Violation::TopicTooDeep);
+        }
+        // [MQTT-3.3.4-9]: QoS 1 is acknowledged within the turn, so what is outstanding is QoS 2. 3.x has no such limit
+        // of its own; the ids in use bound it.
+        if let Delivery::ExactlyOnce(id) = publish.delivery {
+            let outstanding = session.received.len();
+            let full = outstanding >= usize::from(settings.receive_maximum);
+            if full && connection.version == Version::V5 && !session.received.contains(&id) {
+                return Err(Violation::ReceiveMaximumExceeded);
+            }
+        }
+        Ok(topic)
+    }
+
+    fn is_repeated(&self, session: SessionKey, delivery: Delivery) -> bool {
+        let Delivery::ExactlyOnce(id) = delivery else {
+            return false;
+        };
+        self.roster
+            .sessions
+            .get(session)
+            .is_some_and(|session| session.received.contains(&id))
+    }
+
+    fn may_publish(&self, session: SessionKey, topic: &TopicName) -> bool {
+        // `$SYS` is the server's own [MQTT-4.7.2-1].
+        let reserved = topic.levels().next() == Some("$SYS");
+        let session = self.roster.sessions.get(session);
+        !reserved && session.is_some_and(|session| session.permissions.may_publish(topic))
+    }
+
+    /// The message was taken: remembers a QoS 2 id and acknowledges.
+    fn received(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        delivery: Delivery,
+        reason: ReasonCode,
+    ) {
+        if let (Delivery::ExactlyOnce(id), Some(session)) =
+            (delivery, self.roster.sessions.get_mut(session))
+        {
+            session.received.insert(id);
+        }
+        self.acknowledge(key, delivery, reason);
+    }
+
+    fn acknowledge(&mut self, key: ConnectionKey, delivery: Delivery, reason: ReasonCode) {
+        match delivery {
+            Delivery::AtMostOnce => {}
+            Delivery::AtLeastOnce(id) => self.roster.send(key, &Packet::PubAck(ack(id, reason))),
+            Delivery::ExactlyOnce(id) => self.roster.send(key, &Packet::PubRec(ack(id, reason))),
+        }
+    }
+
+    /// The message was not taken. 5.0 says so in the acknowledgement; 3.x can only close [MQTT-3.3.5-2].
+    fn refuse_publish(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        delivery: Delivery,
+        reason: ReasonCode,
+    ) {
+        let is_v5 = self
+            .roster
+            .connections
+            .get(key)
+            .is_some_and(|connection| connection.version == Version::V5);
+        self.roster.stats.messages_dropped += 1;
+        match (is_v5, delivery, reason) {
+            (true, _, _) => self.acknowledge(key, delivery, reason),
+            // A retained QoS 0 message need not be stored; it was delivered.
+            (false, Delivery::AtMostOnce, ReasonCode::QuotaExceeded) => {}
+            (false, _, ReasonCode::QuotaExceeded) => self.end(now, key, End::RetainedFull),
+            (false, _, _) => self.end(now, key, End::Violation(Violation::PublishNotAuthorized)),
+        }
+    }
+
+    pub(super) fn receive_puback(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        session: SessionKey,
+        ack: &Ack,
+    ) {
+        match self.awaiting(session, ack.packet_id) {
+            Some(Stage::Published(Qos::AtLeastOnce)) => {
+                self.finish(now, key, session, ack.packet_id)
+            }
+            Some(_) => self.end(now, key, End::Violation(Violation::Unexpected("PUBACK"))),
+            // Of a session that was discarded meanwhile: nothing to do.
+            None => {}
+        }
+    }
+
+    pub(super) fn receive_pubrec(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        session: SessionKey,
+        rec: &Ack,
+    ) {
+        let id = rec.packet_id;
+        let reason = match self.awaiting(session, id) {
+            Some(Stage::Published(Qos::ExactlyOnce)) if rec.reason.is_error() => {
+                // [MQTT-4.3.3-4]: the client refused the message; there is no PUBREL.
+                return self.finish(now, key, session, id);
+            }
+            Some(Stage::Published(Qos::ExactlyOnce) | Stage::Released) => {
+                if let Some(session) = self.roster.sessions.get_mut(session) {
+                    session.inflight.release(id);
+                }
+                ReasonCode::Success
+            }
+            Some(Stage::Published(_)) => {
+                return self.end(now, key, End::Violation(Violation::Unexpected("PUBREC")));
+            }
+            None => ReasonCode::PacketIdentifierNotFound,
+        };
+        self.roster.send(key, &Packet::PubRel(ack(id, reason)));
+    }
+
+    pub(super) fn receive_pubrel(&mut self, key: ConnectionKey, session: SessionKey, rel: &Ack) {
+        let Some(session) = self.roster.sessions.get_mut(session) else {
+            return;
+        };
+        // [MQTT-4.3.3-11]: PUBREL is answered with PUBCOMP, whether or not the id is known.
+        let reason = if session.received.remove(&rel.packet_id) {
+            ReasonCode::Success
+        } else {
+            ReasonCode::PacketIdentifierNotFound
+        };
+        self.roster
+            .send(key, &Packet::PubComp(ack(rel.packet_id, reason)));
+    }
+
+    pub(super) fn receive_pubcomp(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        session: SessionKey,
+        comp: &Ack,
+    ) {
+        match self.awaiting(session, comp.packet_id) {
+            Some(Stage::Released) => self.finish(now, key, session, comp.packet_id),
+            Some(Stage::Published(_)) => {
+                self.end(now, key, End::Violation(Violation::Unexpected("PUBCOMP")))
+            }
+            None => {}
+        }
+    }
+
+    fn awaiting(&self, session: SessionKey, id: PacketId) -> Option<Stage> {
+        let session = self.roster.sessions.get(session)?;
+        Some(match session.inflight.awaiting(id)? {
+            Awaiting::Publish(envelope) => Stage::Published(envelope.qos),
+            Awaiting::Release => Stage::Released,
+        })
+    }
+
+    /// A message is delivered for good: its window slot serves the next that waits.
+    fn finish(&mut self, now: Instant, key: ConnectionKey, session: SessionKey, id: PacketId) {
+        let (Some(session), Some(connection)) = (
+            self.roster.sessions.get_mut(session),
+            self.roster.connections.get_mut(key),
+        ) else {
+            return;
+        };
+        session.inflight.finish(id);
+        connection.restore_send_quota();
+        self.roster.pump(key, &self.retained, now);
+    }
+}
+
+/// Where a message in flight stands.
+#[derive(Clone, Copy)]
+enum Stage {
+    Published(Qos),
+    Released,
+}
+
+fn ack(packet_id: PacketId, reason: ReasonCode) -> Ack {
+    Ack {
+        packet_id,
+        reason,
+        properties: Properties::default(),
+    }
+}

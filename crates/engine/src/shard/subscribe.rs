@@ -1,0 +1,148 @@
+//! SUBSCRIBE and UNSUBSCRIBE.
+//!
+//! Every filter of a packet is judged on its own and has its own code in the answer, in the order of the packet
+//! [MQTT-3.8.4-6]. The SUBACK may have to wait until the other shards know; see interest.rs.
+
+use super::Shard;
+use crate::connection::Connection;
+use crate::id::{ConnectionKey, SessionKey};
+use crate::retained::Replay;
+use crate::subscription::{Subscription, wants_retained};
+use crate::time::Instant;
+use alloc::vec::Vec;
+use weir_codec::{
+    Packet, Properties, Qos, ReasonCode, SubAck, Subscribe, SubscriptionOptions, TopicFilter,
+    UnsubAck, Unsubscribe,
+};
+
+/// A SUBACK and what follows it: the retained messages of the new subscriptions.
+#[derive(Debug)]
+pub(super) struct Answer {
+    connection: ConnectionKey,
+    suback: SubAck,
+    replays: Vec<(TopicFilter, Replay)>,
+}
+
+impl Shard {
+    pub(super) fn receive_subscribe(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        session: SessionKey,
+        subscribe: &Subscribe,
+    ) {
+        let identifier = subscribe.properties.subscription_identifiers().next();
+        let mut reasons = Vec::with_capacity(subscribe.filters.len());
+        let mut replays = Vec::new();
+        for (filter, options) in subscribe.filters.iter() {
+            // A filter that is not one, such as `a/#/b`, is refused alone; the others count.
+            let reason = match filter {
+                Ok(filter) => {
+                    self.subscribe_one(session, &filter, options, identifier, &mut replays)
+                }
+                Err(_) => ReasonCode::TopicFilterInvalid,
+            };
+            reasons.push(reason);
+        }
+        let suback = SubAck {
+            packet_id: subscribe.packet_id,
+            reasons,
+            properties: Properties::default(),
+        };
+        let answer = Answer {
+            connection: key,
+            suback,
+            replays,
+        };
+        // [MQTT-3.8.4-1]: SUBSCRIBE is answered with SUBACK, when every shard knows of the interest.
+        self.subacks.pass(self.interest_marks.seen_by_all());
+        if let Some(answer) = self.subacks.hold(self.interest_marks.told(), answer) {
+            self.answer_subscribe(now, answer);
+        }
+    }
+
+    pub(super) fn answer_subscribe(&mut self, now: Instant, answer: Answer) {
+        let key = answer.connection;
+        let Some(session) = self
+            .roster
+            .connections
+            .get(key)
+            .and_then(Connection::session)
+        else {
+            return;
+        };
+        self.roster.send(key, &Packet::SubAck(answer.suback));
+        if let Some(session) = self.roster.sessions.get_mut(session) {
+            session.replays.extend(answer.replays);
+        }
+        self.roster.pump(key, &self.retained, now);
+    }
+
+    fn subscribe_one(
+        &mut self,
+        key: SessionKey,
+        filter: &TopicFilter,
+        options: SubscriptionOptions,
+        identifier: Option<u32>,
+        replays: &mut Vec<(TopicFilter, Replay)>,
+    ) -> ReasonCode {
+        if let Some(refusal) = self.refuse_subscription(key, filter) {
+            return refusal;
+        }
+        let filter = filter.detached();
+        let subscription = Subscription::new(options, identifier);
+        let is_new = self.subscribe(key, filter.clone(), subscription);
+        // A shared subscription is given no retained messages when it is made.
+        if filter.share_name().is_none() && wants_retained(options.retain_handling, is_new) {
+            replays.push((filter, self.retained.replay(subscription)));
+        }
+        match options.qos {
+            Qos::AtMostOnce => ReasonCode::Success,
+            Qos::AtLeastOnce => ReasonCode::GrantedQos1,
+            Qos::ExactlyOnce => ReasonCode::GrantedQos2,
+        }
+    }
+
+    fn refuse_subscription(&self, key: SessionKey, filter: &TopicFilter) -> Option<ReasonCode> {
+        let session = self.roster.sessions.get(key)?;
+        let settings = &self.roster.settings;
+        if filter.levels().count() > settings.max_topic_levels {
+            return Some(ReasonCode::TopicFilterInvalid);
+        }
+        if !session.permissions.may_subscribe(filter) {
+            return Some(ReasonCode::NotAuthorized);
+        }
+        let full = session.subscriptions.len() >= settings.max_subscriptions_per_session;
+        (full && !session.subscriptions.contains(filter)).then_some(ReasonCode::QuotaExceeded)
+    }
+
+    pub(super) fn receive_unsubscribe(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        unsubscribe: &Unsubscribe,
+    ) {
+        let reasons = unsubscribe.filters.iter().map(|filter| match filter {
+            Ok(filter) => self.unsubscribe_one(session, &filter),
+            Err(_) => ReasonCode::TopicFilterInvalid,
+        });
+        // [MQTT-3.10.4-4], [MQTT-3.10.4-5]: answered with UNSUBACK even if nothing matched.
+        let unsuback = UnsubAck {
+            packet_id: unsubscribe.packet_id,
+            reasons: reasons.collect(),
+            properties: Properties::default(),
+        };
+        self.roster.send(key, &Packet::UnsubAck(unsuback));
+    }
+
+    fn unsubscribe_one(&mut self, key: SessionKey, filter: &TopicFilter) -> ReasonCode {
+        if !self.unsubscribe(key, filter, true) {
+            return ReasonCode::NoSubscriptionExisted;
+        }
+        if let Some(session) = self.roster.sessions.get_mut(key) {
+            session.subscriptions.remove(filter);
+            session.replays.remove(filter);
+        }
+        ReasonCode::Success
+    }
+}

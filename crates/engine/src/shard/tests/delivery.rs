@@ -1,0 +1,376 @@
+//! Messages on their way: QoS flows, windows, aliases, sharing.
+
+use super::check;
+use super::world::World;
+use crate::Settings;
+
+#[test]
+fn every_qos_is_delivered_at_the_lower_of_published_and_granted() {
+    check(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> SUBSCRIBE t/0 id=1
+        a< SUBACK 00
+        a> SUBSCRIBE t/1 q1 id=2
+        a< SUBACK 01
+        a> SUBSCRIBE t/2 q2 id=3
+        a< SUBACK 02
+        b> CONNECT v4
+        b< CONNACK
+        b> PUBLISH t/0 x q2 id=1
+        b< PUBREC id=1
+        a< PUBLISH t/0 x
+        b> PUBREL id=1
+        b< PUBCOMP id=1
+        b> PUBLISH t/1 y q2 id=2
+        b< PUBREC id=2
+        a< PUBLISH t/1 y q1 id=1
+        a> PUBACK id=1
+        b> PUBLISH t/2 z q1 id=3
+        b< PUBACK id=3
+        a< PUBLISH t/2 z q1 id=2
+        b> PUBLISH t/2 zz
+        a< PUBLISH t/2 zz
+        ",
+    );
+}
+
+/// [MQTT-4.3.3-10], [MQTT-4.3.3-12]: a second copy of a QoS 2 message is acknowledged and not delivered again until PUBREL.
+#[test]
+fn a_repeated_qos_2_message_is_delivered_once() {
+    check(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> SUBSCRIBE t q2
+        a< SUBACK 02
+        b> CONNECT v5
+        b< CONNACK
+        b> PUBLISH t x q2 id=5
+        b< PUBREC id=5
+        a< PUBLISH t x q2 id=1
+        b> PUBLISH t x q2 id=5 dup
+        b< PUBREC id=5
+        b> PUBREL id=5
+        b< PUBCOMP id=5
+        b> PUBREL id=5
+        b< PUBCOMP id=5 0x92
+        b> PUBLISH t new q2 id=5
+        b< PUBREC id=5
+        a< PUBLISH t new q2 id=2
+        ",
+    );
+}
+
+#[test]
+fn the_flow_of_qos_2_to_a_client_goes_by_pubrec_pubrel_pubcomp() {
+    check(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> SUBSCRIBE t q2
+        a< SUBACK 02
+        a> PUBLISH t x q2 id=9
+        a< PUBLISH t x q2 id=1
+        a< PUBREC id=9
+        a> PUBREC id=1
+        a< PUBREL id=1
+        a> PUBREC id=1
+        a< PUBREL id=1
+        a> PUBCOMP id=1
+        a> PUBREC id=1
+        a< PUBREL id=1 0x92
+        ",
+    );
+}
+
+/// [MQTT-4.3.3-4]: no PUBREL where the client refused the message.
+#[test]
+fn a_pubrec_with_an_error_ends_the_flow() {
+    check(
+        "
+        a> CONNECT v5 receive=1
+        a< CONNACK
+        a> SUBSCRIBE t q2
+        a< SUBACK 02
+        a> PUBLISH t x q2 id=9
+        a< PUBLISH t x q2 id=1
+        a< PUBREC id=9
+        a> PUBLISH t y q2 id=10
+        a< PUBREC id=10
+        a> PUBREC id=1 0x97
+        a< PUBLISH t y q2 id=2
+        ",
+    );
+}
+
+/// [MQTT-3.3.4-9]: never more unacknowledged than the client's Receive Maximum; QoS 0 is not held up by it... but keeps
+/// its place behind what waits.
+#[test]
+fn what_exceeds_the_receive_maximum_waits_for_an_acknowledgement() {
+    check(
+        "
+        a> CONNECT v5 receive=2
+        a< CONNACK
+        a> SUBSCRIBE t q1
+        a< SUBACK 01
+        b> CONNECT v4
+        b< CONNACK
+        b> PUBLISH t 1 q1 id=1
+        b< PUBACK id=1
+        a< PUBLISH t 1 q1 id=1
+        b> PUBLISH t 2 q1 id=2
+        b< PUBACK id=2
+        a< PUBLISH t 2 q1 id=2
+        b> PUBLISH t 3 q1 id=3
+        b< PUBACK id=3
+        b> PUBLISH t 4 q1 id=4
+        b< PUBACK id=4
+        a> PUBACK id=2
+        a< PUBLISH t 3 q1 id=3
+        a> PUBACK id=1
+        a< PUBLISH t 4 q1 id=4
+        ",
+    );
+}
+
+/// [MQTT-3.3.4-9] for the client: more than our Receive Maximum is 0x93.
+#[test]
+fn a_client_that_exceeds_our_receive_maximum_is_told() {
+    let settings = Settings {
+        receive_maximum: 2,
+        ..Settings::default()
+    };
+    World::with(1, settings).run(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> PUBLISH t x q2 id=1
+        a< PUBREC id=1 0x10
+        a> PUBLISH t x q2 id=2
+        a< PUBREC id=2 0x10
+        a> PUBLISH t x q2 id=2 dup
+        a< PUBREC id=2
+        a> PUBLISH t x q2 id=3
+        a< DISCONNECT 0x93
+        a? receive maximum exceeded
+        ",
+    );
+}
+
+#[test]
+fn overlapping_subscriptions_give_one_copy_with_all_identifiers() {
+    check(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> SUBSCRIBE t/# sid=1
+        a< SUBACK 00
+        a> SUBSCRIBE t/+ q2 rap sid=2
+        a< SUBACK 02
+        a> SUBSCRIBE other sid=3
+        a< SUBACK 00
+        b> CONNECT v4
+        b< CONNACK
+        b> PUBLISH t/x hello q1 id=1 retain
+        b< PUBACK id=1
+        a< PUBLISH t/x hello q1 id=1 retain sid=1 sid=2
+        ",
+    );
+}
+
+#[test]
+fn no_local_keeps_a_clients_own_messages_from_it() {
+    check(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> SUBSCRIBE t nolocal
+        a< SUBACK 00
+        a> PUBLISH t mine
+        b> CONNECT v5
+        b< CONNACK
+        b> PUBLISH t yours
+        a< PUBLISH t yours
+        ",
+    );
+}
+
+/// [MQTT-3.3.2-17], [MQTT-3.3.2-18]: user properties arrive unaltered and in order; 3.x clients don't see them.
+#[test]
+fn user_properties_pass_through_in_order() {
+    check(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> SUBSCRIBE t
+        a< SUBACK 00
+        c> CONNECT v4
+        c< CONNACK
+        c> SUBSCRIBE t
+        c< SUBACK 00
+        b> CONNECT v5
+        b< CONNACK
+        b> PUBLISH t x user=k:1,a:2,k:3
+        a< PUBLISH t x user=k:1 user=a:2 user=k:3
+        c< PUBLISH t x
+        ",
+    );
+}
+
+#[test]
+fn aliases_work_in_both_directions() {
+    check(
+        "
+        a> CONNECT v5 aliases=1
+        a< CONNACK
+        a> SUBSCRIBE long/#
+        a< SUBACK 00
+        b> CONNECT v5
+        b< CONNACK
+        b> PUBLISH long/topic 1 alias=3
+        a< PUBLISH long/topic 1 alias=1
+        b> PUBLISH - 2 alias=3
+        a< PUBLISH - 2 alias=1
+        b> PUBLISH long/other 3 alias=3
+        a< PUBLISH long/other 3
+        b> PUBLISH - 4 alias=3
+        a< PUBLISH long/other 4
+        b> PUBLISH - 5 alias=4
+        b< DISCONNECT 0x82
+        b? topic alias not set
+        ",
+    );
+}
+
+/// [MQTT-3.3.2-5], [MQTT-3.3.2-6]
+#[test]
+fn messages_expire_while_they_wait_and_tell_what_is_left() {
+    check(
+        "
+        a> CONNECT v5 expiry=100
+        a< CONNACK
+        a> SUBSCRIBE t q1
+        a< SUBACK 01
+        a! close
+        a? connection lost
+        b> CONNECT v5
+        b< CONNACK
+        b> PUBLISH t short q1 id=1 life=3
+        b< PUBACK id=1
+        b> PUBLISH t long q1 id=2 life=30
+        b< PUBACK id=2
+        wait 5
+        a> CONNECT v5 dirty expiry=100
+        a< CONNACK present
+        a< PUBLISH t long q1 id=1 life=25
+        ",
+    );
+}
+
+/// [MQTT-3.1.2-25]: too large for the client: as if it had been delivered.
+#[test]
+fn a_message_larger_than_the_client_takes_is_left_out() {
+    check(
+        "
+        a> CONNECT v5 max=30
+        a< CONNACK
+        a> SUBSCRIBE t q1
+        a< SUBACK 01
+        b> CONNECT v5
+        b< CONNACK
+        b> PUBLISH t 0123456789012345678901234567890123456789 q1 id=1
+        b< PUBACK id=1
+        b> PUBLISH t short q1 id=2
+        b< PUBACK id=2
+        a< PUBLISH t short q1 id=1
+        ",
+    );
+}
+
+/// [MQTT-4.7.2-1], and `$SYS` is the server's own.
+#[test]
+fn dollar_topics_are_not_matched_by_leading_wildcards() {
+    check(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> SUBSCRIBE #,+/x,$other/#
+        a< SUBACK 00 00 00
+        a> PUBLISH $other/x y
+        a< PUBLISH $other/x y
+        a> PUBLISH $SYS/x y q1 id=1
+        a< PUBACK id=1 0x87
+        ",
+    );
+}
+
+#[test]
+fn a_full_queue_of_an_absent_client_takes_no_more_and_one_that_is_here_is_told() {
+    let settings = Settings {
+        queue_messages: 2,
+        ..Settings::default()
+    };
+    World::with(1, settings).run(
+        "
+        a> CONNECT v5 receive=1 expiry=100
+        a< CONNACK
+        a> SUBSCRIBE t q1
+        a< SUBACK 01
+        b> CONNECT v4
+        b< CONNACK
+        b> PUBLISH t 1 q1 id=1
+        b< PUBACK id=1
+        a< PUBLISH t 1 q1 id=1
+        b> PUBLISH t 2 q1 id=2
+        b< PUBACK id=2
+        b> PUBLISH t 3 q1 id=3
+        b< PUBACK id=3
+        b> PUBLISH t 4 q1 id=4
+        b< PUBACK id=4
+        a< DISCONNECT 0x97
+        a? queue full: client reads too slowly
+        b> PUBLISH t 5 q1 id=5
+        b< PUBACK id=5
+        a> CONNECT v5 dirty
+        a< CONNACK present
+        a< PUBLISH t 1 q1 id=1 dup
+        a< PUBLISH t 2 q1 id=2
+        a< PUBLISH t 3 q1 id=3
+        ",
+    );
+}
+
+#[test]
+fn a_reader_that_stalls_gets_everything_in_order_when_it_reads_again() {
+    let settings = Settings {
+        outbox_bytes: 16,
+        ..Settings::default()
+    };
+    World::with(1, settings).run(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> SUBSCRIBE t q1
+        a< SUBACK 01
+        b> CONNECT v5
+        b< CONNACK
+        a! stall
+        b> PUBLISH t 1
+        b> PUBLISH t 2
+        b> PUBLISH t 3
+        b> PUBLISH t 4
+        b> PUBLISH t 5 q1 id=1
+        b< PUBACK id=1
+        b> PUBLISH t 6
+        a! read
+        a< PUBLISH t 1
+        a< PUBLISH t 2
+        a< PUBLISH t 3
+        a< PUBLISH t 4
+        a< PUBLISH t 5 q1 id=1
+        a< PUBLISH t 6
+        ",
+    );
+}

@@ -1,0 +1,221 @@
+//! How connections end: refusals, violations, wills, timeouts.
+
+use super::check;
+use super::world::World;
+use crate::Settings;
+
+#[test]
+fn client_ids_are_judged_by_version() {
+    check(
+        "
+        a> CONNECT v4 as=- dirty
+        a< CONNACK 0x85
+        a? refused: client identifier not valid
+        b> CONNECT v4 as=-
+        b< CONNACK
+        c> CONNECT v5 as=- dirty
+        c< CONNACK assigned
+        d> CONNECT v3 as=-
+        d< CONNACK 0x85
+        e> CONNECT v3 as=123456789012345678901234
+        e< CONNACK 0x85
+        f> CONNECT v3 as=12345678901234567890123
+        f< CONNACK
+        ",
+    );
+}
+
+#[test]
+fn an_authentication_method_we_do_not_have_is_refused() {
+    check(
+        "a> CONNECT v5 method=SCRAM\na< CONNACK 0x8c\na? refused: authentication method not supported",
+    );
+}
+
+/// [MQTT-3.1.0-2]
+#[test]
+fn a_second_connect_is_a_violation() {
+    let mut world = World::new(1);
+    world.run("a> CONNECT v5\na< CONNACK");
+    world.run("a> AUTH method=x\na< DISCONNECT 0x82\na? AUTH without an authentication method");
+}
+
+#[test]
+fn acknowledgements_of_the_wrong_kind_are_violations() {
+    check(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> SUBSCRIBE t q2
+        a< SUBACK 02
+        a> PUBLISH t x q2 id=1
+        a< PUBLISH t x q2 id=1
+        a< PUBREC id=1
+        a> PUBACK id=7
+        a> PUBACK id=1
+        a< DISCONNECT 0x82
+        a? PUBACK not expected here
+        ",
+    );
+}
+
+/// [MQTT-3.1.2-22]
+#[test]
+fn silence_for_one_and_a_half_keep_alives_ends_the_connection() {
+    check(
+        "
+        a> CONNECT v5 keep=4
+        a< CONNACK
+        wait 5
+        a> PINGREQ
+        a< PINGRESP
+        wait 5
+        wait 1
+        a< DISCONNECT 0x8d
+        a? keep alive timeout
+        ",
+    );
+}
+
+#[test]
+fn the_servers_keep_alive_overrides_that_of_a_5_0_client() {
+    let settings = Settings {
+        server_keep_alive_seconds: 2,
+        ..Settings::default()
+    };
+    World::with(1, settings).run(
+        "
+        a> CONNECT v5 keep=100
+        a< CONNACK keep=2
+        b> CONNECT v4 keep=100
+        b< CONNACK
+        wait 3
+        a< DISCONNECT 0x8d
+        ",
+    );
+}
+
+#[test]
+fn a_connection_without_connect_is_given_up_at_its_deadline() {
+    use crate::{Effect, End, Input, Instant, Shard, ShardId};
+    let mut shard = Shard::new(ShardId(0), 1, Settings::default(), 7);
+    let empty = shard.footprint();
+    let deadline = Instant::from_millis(10_000);
+    let connection = shard.open(Instant::from_millis(0), deadline);
+    assert_eq!(shard.next_timeout(), Some(deadline));
+    shard.handle(deadline, Input::Timeout);
+    let effect = shard.poll_effect();
+    assert!(
+        matches!(
+            effect,
+            Some(Effect::Close {
+                end: End::ConnectTimeout,
+                ..
+            })
+        ),
+        "{effect:?}"
+    );
+    shard.handle(
+        deadline,
+        Input::Closed {
+            connection,
+            lost: crate::Lost::Closed,
+        },
+    );
+    assert_eq!(shard.footprint(), empty);
+}
+
+#[test]
+fn a_will_is_published_unless_the_client_says_goodbye() {
+    check(
+        "
+        w> CONNECT v5
+        w< CONNACK
+        w> SUBSCRIBE will/#
+        w< SUBACK 00
+        a> CONNECT v5 will=will/a
+        a< CONNACK
+        a> DISCONNECT
+        a? client disconnected
+        a> CONNECT v5 will=will/a
+        a< CONNACK
+        a> DISCONNECT 0x04
+        w< PUBLISH will/a gone
+        a> CONNECT v4 will=will/a
+        a< CONNACK
+        a! close
+        w< PUBLISH will/a gone
+        ",
+    );
+}
+
+/// [MQTT-3.1.3-9], [MQTT-3.1.2-8]: the will waits for its delay or the session's end, whichever is first.
+#[test]
+fn a_will_waits_for_its_delay() {
+    check(
+        "
+        w> CONNECT v5
+        w< CONNACK
+        w> SUBSCRIBE will/#
+        w< SUBACK 00
+        a> CONNECT v5 will=will/a will-delay=5 expiry=100
+        a< CONNACK
+        a! close
+        wait 4
+        a> CONNECT v5 dirty will=will/a will-delay=5 expiry=3
+        a< CONNACK present
+        wait 20
+        a! close
+        wait 2
+        wait 1
+        w< PUBLISH will/a gone
+        a> CONNECT v5 dirty will=will/a will-delay=5 expiry=100
+        a< CONNACK
+        a! close
+        wait 1
+        a> CONNECT v5
+        a< CONNACK
+        w< PUBLISH will/a gone
+        ",
+    );
+}
+
+#[test]
+fn shutting_down_tells_everybody() {
+    let mut world = World::new(1);
+    world.run("a> CONNECT v5\na< CONNACK\nb> CONNECT v4\nb< CONNACK");
+    world.shutdown();
+    world.run("a< DISCONNECT 0x8b\na? server shutting down\nb? server shutting down");
+}
+
+/// [MQTT-3.14.2-2]
+#[test]
+fn an_expiry_of_zero_can_not_be_raised_at_disconnect() {
+    check(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> DISCONNECT expiry=5
+        a< DISCONNECT 0x82
+        a? session expiry interval raised from zero
+        ",
+    );
+}
+
+#[test]
+fn a_topic_with_too_many_levels_is_refused() {
+    let settings = Settings {
+        max_topic_levels: 3,
+        ..Settings::default()
+    };
+    World::with(1, settings).run(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> SUBSCRIBE a/b/c,a/b/c/d,a/#/b
+        a< SUBACK 00 8f 8f
+        a> PUBLISH a/b/c/d x
+        a< DISCONNECT 0x90
+        ",
+    );
+}

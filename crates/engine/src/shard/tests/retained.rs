@@ -1,0 +1,140 @@
+//! Retained messages: set, replaced, deleted, replayed.
+
+use super::check;
+use super::world::World;
+use crate::Settings;
+
+#[test]
+fn a_new_subscription_is_given_the_retained_messages() {
+    check(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> PUBLISH t/1 one q1 id=1 retain
+        a< PUBACK id=1 0x10
+        a> PUBLISH t/2 two retain
+        a> PUBLISH t/3 three retain
+        a> PUBLISH t/3 - retain
+        a> PUBLISH t/2 deux retain
+        a> SUBSCRIBE t/# q1 sid=4
+        a< SUBACK 01
+        a< PUBLISH t/1 one q1 id=1 retain sid=4
+        a< PUBLISH t/2 deux retain sid=4
+        a> PUBLISH t/2 live retain
+        a< PUBLISH t/2 live sid=4
+        ",
+    );
+}
+
+/// [MQTT-3.3.1-9..11]
+#[test]
+fn retain_handling_decides_when() {
+    check(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> PUBLISH t x retain
+        a> SUBSCRIBE t rh=2
+        a< SUBACK 00
+        a> SUBSCRIBE t rh=1
+        a< SUBACK 00
+        a> SUBSCRIBE t
+        a< SUBACK 00
+        a< PUBLISH t x retain
+        a> UNSUBSCRIBE t,nothing
+        a< UNSUBACK 00 11
+        a> SUBSCRIBE t rh=1
+        a< SUBACK 00
+        a< PUBLISH t x retain
+        a> SUBSCRIBE $share/g/t
+        a< SUBACK 00
+        ",
+    );
+}
+
+#[test]
+fn retained_messages_expire() {
+    let mut world = World::new(1);
+    let empty = world.footprint();
+    world.run(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> PUBLISH t x retain life=5
+        wait 4
+        a> SUBSCRIBE t
+        a< SUBACK 00
+        a< PUBLISH t x retain life=1
+        wait 1
+        a> SUBSCRIBE t
+        a< SUBACK 00
+        a! close
+        ",
+    );
+    assert_eq!(world.footprint(), empty);
+}
+
+#[test]
+fn a_deletion_leaves_nothing_behind_in_the_end() {
+    let mut world = World::new(2);
+    let empty = world.footprint();
+    world.run(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> PUBLISH t x retain life=1000
+        a> PUBLISH t - retain
+        a! close
+        wait 61
+        ",
+    );
+    assert_eq!(world.footprint(), empty);
+}
+
+#[test]
+fn a_replay_larger_than_the_outbox_comes_whole() {
+    let settings = Settings {
+        outbox_bytes: 100,
+        ..Settings::default()
+    };
+    let mut world = World::with(1, settings);
+    world.run("a> CONNECT v4\na< CONNACK\nb> CONNECT v5 receive=3\nb< CONNACK");
+    for n in 0..300 {
+        world.run(&std::format!(
+            "a> PUBLISH t/{n:03} value q1 id=1 retain\na< PUBACK id=1"
+        ));
+    }
+    for step in ["b! stall", "b> SUBSCRIBE # q1", "b! read", "b< SUBACK 01"] {
+        world.run_step(step);
+    }
+    for n in 0..300 {
+        let id = n + 1;
+        world.run_step(&std::format!("b< PUBLISH t/{n:03} value q1 id={id} retain"));
+        world.run_step(&std::format!("b> PUBACK id={id}"));
+    }
+    world.run("");
+}
+
+#[test]
+fn the_limit_on_retained_messages_is_told() {
+    let settings = Settings {
+        max_retained_messages: 1,
+        ..Settings::default()
+    };
+    World::with(1, settings).run(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> PUBLISH t/1 x q1 id=1 retain
+        a< PUBACK id=1 0x10
+        a> PUBLISH t/2 x q1 id=2 retain
+        a< PUBACK id=2 0x97
+        a> PUBLISH t/1 y q1 id=3 retain
+        a< PUBACK id=3 0x10
+        b> CONNECT v4
+        b< CONNACK
+        b> PUBLISH t/2 x q1 id=2 retain
+        b? retained message limit reached
+        ",
+    );
+}

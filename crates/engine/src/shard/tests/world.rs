@@ -1,0 +1,576 @@
+//! The world of an engine script: shards, clients that speak real bytes, and a clock.
+//!
+//! ```text
+//! a> CONNECT v5 keep=60 expiry=10 dirty will=t/w will-delay=5   (dirty: Clean Start 0; the client id is the name)
+//! a> SUBSCRIBE t/# q1 nolocal rap rh=1 sid=7          a> UNSUBSCRIBE t/#
+//! a> PUBLISH t/x hello q1 id=3 retain dup alias=2 expiry=9 user=k:v     (`-` for an empty payload or topic)
+//! a> PUBACK id=3   PUBREC   PUBREL   PUBCOMP          a> PINGREQ   a> DISCONNECT 0x04 expiry=5
+//! a< PUBLISH t/x hello q1 id=1                        a< CONNACK present
+//! a! close            the client's transport goes away
+//! a? end text         how the engine ended the connection
+//! wait 5              seconds pass
+//! ```
+
+use crate::end::Lost;
+use crate::{AllowAll, ConnectionKey, Effect, Grant, Input, Instant, Settings, Shard, ShardId};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use alloc::{boxed::Box, format};
+use bytes::{Bytes, BytesMut};
+use weir_codec::*;
+
+pub(super) struct World {
+    shards: Vec<Shard>,
+    mail: VecDeque<(ShardId, ShardId, crate::Remote)>,
+    clients: BTreeMap<String, Client>,
+    now: Instant,
+}
+
+struct Client {
+    shard: usize,
+    key: ConnectionKey,
+    version: Version,
+    decoder: Option<Decoder>,
+    received: VecDeque<String>,
+    end: Option<String>,
+    reads: bool,
+}
+
+impl World {
+    pub(super) fn new(shards: u16) -> Self {
+        Self::with(shards, Settings::default())
+    }
+
+    pub(super) fn with(shards: u16, settings: Settings) -> Self {
+        let shard = move |id| Shard::new(ShardId(id), shards, settings.clone(), 7);
+        Self {
+            shards: (0..shards).map(shard).collect(),
+            mail: VecDeque::new(),
+            clients: BTreeMap::new(),
+            now: Instant::from_millis(1_000),
+        }
+    }
+
+    pub(super) fn footprint(&self) -> Vec<[usize; 8]> {
+        self.shards.iter().map(Shard::footprint).collect()
+    }
+
+    /// Runs a script; panics at the first line that does not hold.
+    pub(super) fn run(&mut self, script: &str) {
+        for line in script
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+        {
+            self.line(line);
+        }
+        for (name, client) in &self.clients {
+            assert!(
+                client.received.is_empty(),
+                "{name} was also sent {:?}",
+                client.received
+            );
+        }
+    }
+
+    /// Runs one line without asking whether everybody is done.
+    pub(super) fn run_step(&mut self, line: &str) {
+        self.line(line);
+    }
+
+    pub(super) fn shutdown(&mut self) {
+        for shard in 0..self.shards.len() {
+            self.tell(shard, Input::Shutdown);
+        }
+    }
+
+    /// How many packets a client was sent, which are then forgotten.
+    pub(super) fn take_received(&mut self, name: &str) -> usize {
+        core::mem::take(&mut self.client(name).received).len()
+    }
+
+    /// The same, counting those that contain `text`.
+    pub(super) fn take_matching(&mut self, name: &str, text: &str) -> usize {
+        let received = core::mem::take(&mut self.client(name).received);
+        received
+            .iter()
+            .filter(|packet| packet.contains(text))
+            .count()
+    }
+
+    fn line(&mut self, line: &str) {
+        let (head, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match head.split_at(head.len() - 1) {
+            (name, ">") => self.act(name, rest),
+            (name, "<") => self.expect(name, rest),
+            (name, "?") => {
+                let end = self.client(name).end.take();
+                assert_eq!(end.as_deref(), Some(rest), "how {name} ended");
+            }
+            (name, "!") => self.transport(name, rest),
+            _ if head == "wait" => self.wait(rest.parse().unwrap()),
+            _ => panic!("what is {line:?}?"),
+        }
+    }
+
+    fn expect(&mut self, name: &str, text: &str) {
+        let got = self.client(name).received.pop_front();
+        assert_eq!(got.as_deref(), Some(text), "what {name} is sent");
+    }
+
+    fn transport(&mut self, name: &str, what: &str) {
+        let (shard, connection) = (self.client(name).shard, self.client(name).key);
+        match what {
+            "close" => {
+                let lost = Lost::Reset;
+                self.tell(shard, Input::Closed { connection, lost });
+            }
+            "stall" => self.client(name).reads = false,
+            "read" => {
+                self.client(name).reads = true;
+                self.transmit(shard, connection);
+                self.settle();
+            }
+            _ => panic!("close, stall or read?"),
+        }
+    }
+
+    /// Time passes a second at a time, with the timeouts that fall due.
+    fn wait(&mut self, seconds: u32) {
+        for _ in 0..seconds {
+            self.now = self.now.plus_seconds(1);
+            for shard in 0..self.shards.len() {
+                if self.shards[shard]
+                    .next_timeout()
+                    .is_some_and(|at| at <= self.now)
+                {
+                    self.tell(shard, Input::Timeout);
+                }
+            }
+        }
+    }
+
+    fn act(&mut self, name: &str, text: &str) {
+        let packet = parse(
+            name,
+            text,
+            self.clients.get(name).map(|client| client.version),
+        );
+        if let Packet::Connect(connect) = &packet {
+            // As the world would have it: connections are dealt out without regard to homes.
+            let shard = name.len() % self.shards.len();
+            let deadline = self.now.plus_seconds(10);
+            let key = self.shards[shard].open(self.now, deadline);
+            let client = Client {
+                shard,
+                key,
+                version: connect.version,
+                decoder: Some(Decoder::client(connect.version, u32::MAX)),
+                received: VecDeque::new(),
+                end: None,
+                reads: true,
+            };
+            // An earlier connection of the same name can still be asked for, as `name'`.
+            if let Some(earlier) = self.clients.insert(name.to_string(), client) {
+                self.clients.insert(format!("{name}'"), earlier);
+            }
+        }
+        let (shard, connection) = (self.client(name).shard, self.client(name).key);
+        let mut bytes = BytesMut::new();
+        packet
+            .encode(self.client(name).version, &mut bytes)
+            .unwrap();
+        self.tell(shard, Input::Packet { connection, packet });
+    }
+
+    fn tell(&mut self, shard: usize, input: Input) {
+        self.shards[shard].handle(self.now, input);
+        self.settle();
+    }
+
+    /// Effects are carried out, mail delivered, and everything transmitted, until nothing moves any more.
+    fn settle(&mut self) {
+        loop {
+            let mut moved = false;
+            for shard in 0..self.shards.len() {
+                while let Some(effect) = self.shards[shard].poll_effect() {
+                    moved = true;
+                    self.carry_out(shard, effect);
+                }
+                while let Some(key) = self.shards[shard].poll_dirty() {
+                    moved |= self.transmit(shard, key);
+                }
+            }
+            if let Some((from, to, remote)) = self.mail.pop_front() {
+                moved = true;
+                self.shards[usize::from(to.0)].handle(self.now, Input::Remote { from, remote });
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, shard: usize, effect: Effect) {
+        match effect {
+            Effect::Authenticate { connection, .. } => {
+                let answer = Ok(Grant {
+                    permissions: Arc::new(AllowAll),
+                });
+                self.shards[shard].handle(self.now, Input::Authenticated { connection, answer });
+            }
+            Effect::Move {
+                connection,
+                to,
+                connect,
+                deadline,
+            } => {
+                let to = usize::from(to.0);
+                let key = self.shards[to].open(self.now, deadline);
+                let client = self.by_key(shard, connection).unwrap();
+                client.shard = to;
+                client.key = key;
+                let packet = Packet::Connect(connect);
+                self.shards[to].handle(
+                    self.now,
+                    Input::Packet {
+                        connection: key,
+                        packet,
+                    },
+                );
+            }
+            Effect::Accepted { .. } => {}
+            Effect::Forward { to, remote } => {
+                let from = ShardId(u16::try_from(shard).unwrap());
+                self.mail.push_back((from, to, remote));
+            }
+            Effect::Close { connection, end } => {
+                self.transmit(shard, connection);
+                if let Some(client) = self.by_key(shard, connection) {
+                    client.end = Some(end.to_string());
+                }
+                let lost = Lost::Closed;
+                self.shards[shard].handle(self.now, Input::Closed { connection, lost });
+            }
+        }
+    }
+
+    fn transmit(&mut self, shard: usize, key: ConnectionKey) -> bool {
+        let now = self.now;
+        if self.by_key(shard, key).is_none_or(|client| !client.reads) {
+            return false;
+        }
+        let mut out = Output::new();
+        self.shards[shard].transmit(now, key, &mut out);
+        let client = self.by_key(shard, key).unwrap();
+        for part in out.parts() {
+            client
+                .decoder
+                .as_mut()
+                .unwrap()
+                .push(Bytes::copy_from_slice(part));
+        }
+        while let Some(packet) = client.decoder.as_mut().unwrap().next_packet().unwrap() {
+            client.received.push_back(text(&packet));
+        }
+        true
+    }
+
+    fn by_key(&mut self, shard: usize, key: ConnectionKey) -> Option<&mut Client> {
+        self.clients
+            .values_mut()
+            .find(|client| client.shard == shard && client.key == key)
+    }
+
+    fn client(&mut self, name: &str) -> &mut Client {
+        self.clients
+            .get_mut(name)
+            .unwrap_or_else(|| panic!("who is {name}?"))
+    }
+}
+
+/// The words of one action.
+struct Words<'a> {
+    plain: Vec<&'a str>,
+    keyed: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Words<'a> {
+    fn of(text: &'a str) -> Self {
+        let mut words = Self {
+            plain: Vec::new(),
+            keyed: BTreeMap::new(),
+        };
+        for word in text.split_whitespace() {
+            match word.split_once('=') {
+                Some((key, value)) => drop(words.keyed.insert(key, value)),
+                None => words.plain.push(word),
+            }
+        }
+        words
+    }
+
+    fn has(&self, word: &str) -> bool {
+        self.plain.contains(&word)
+    }
+
+    fn number<T: core::str::FromStr>(&self, key: &str) -> Option<T> {
+        self.keyed.get(key).map(|value| value.parse().ok().unwrap())
+    }
+
+    fn qos(&self) -> Qos {
+        match (self.has("q1"), self.has("q2")) {
+            (true, _) => Qos::AtLeastOnce,
+            (_, true) => Qos::ExactlyOnce,
+            _ => Qos::AtMostOnce,
+        }
+    }
+
+    fn reason(&self) -> ReasonCode {
+        let code = self.plain.iter().find_map(|word| word.strip_prefix("0x"));
+        code.map_or(ReasonCode::Success, |code| {
+            ReasonCode::from_u8(u8::from_str_radix(code, 16).unwrap()).unwrap()
+        })
+    }
+
+    fn id(&self) -> PacketId {
+        PacketId::new(self.number("id").unwrap_or(1)).unwrap()
+    }
+
+    fn properties(&self) -> Properties {
+        let mut properties = Properties::default();
+        for (key, value) in &self.keyed {
+            let number = || value.parse::<u32>().unwrap();
+            match *key {
+                "sid" => properties.push(Property::SubscriptionIdentifier(number())),
+                "alias" => properties.push(Property::TopicAlias(value.parse().unwrap())),
+                "aliases" => properties.push(Property::TopicAliasMaximum(value.parse().unwrap())),
+                "receive" => properties.push(Property::ReceiveMaximum(value.parse().unwrap())),
+                "max" => properties.push(Property::MaximumPacketSize(number())),
+                "life" => properties.push(Property::MessageExpiryInterval(number())),
+                "expiry" => properties.push(Property::SessionExpiryInterval(number())),
+                "user" => {
+                    for pair in value.split(',') {
+                        let (name, value) = pair.split_once(':').unwrap();
+                        let _ = properties.push(Property::UserProperty(name, value));
+                    }
+                    true
+                }
+                "method" => properties.push(Property::AuthenticationMethod(value)),
+                "reqresp" => properties.push(Property::RequestResponseInformation(true)),
+                "noproblem" => properties.push(Property::RequestProblemInformation(false)),
+                _ => true,
+            };
+        }
+        properties
+    }
+}
+
+fn parse(name: &str, text: &str, version: Option<Version>) -> Packet {
+    let (packet, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let words = Words::of(rest);
+    let is_v5 = version == Some(Version::V5);
+    let ack = || Ack {
+        packet_id: words.id(),
+        reason: words.reason(),
+        properties: Properties::default(),
+    };
+    match packet {
+        "CONNECT" => Packet::Connect(Box::new(connect(name, &words))),
+        "PUBLISH" => Packet::Publish(publish(&words)),
+        "PUBACK" => Packet::PubAck(ack()),
+        "PUBREC" => Packet::PubRec(ack()),
+        "PUBREL" => Packet::PubRel(ack()),
+        "PUBCOMP" => Packet::PubComp(ack()),
+        "PINGREQ" => Packet::PingReq,
+        "DISCONNECT" => Packet::Disconnect(Disconnect {
+            reason: words.reason(),
+            properties: words.properties(),
+        }),
+        "AUTH" => Packet::Auth(Auth {
+            reason: ReasonCode::ReAuthenticate,
+            properties: words.properties(),
+        }),
+        "SUBSCRIBE" => Packet::Subscribe(Subscribe {
+            packet_id: words.id(),
+            filters: SubscribeFilters::new(
+                filters(&words).map(|filter| (filter, options(&words, is_v5))),
+            )
+            .unwrap(),
+            properties: words.properties(),
+        }),
+        "UNSUBSCRIBE" => Packet::Unsubscribe(Unsubscribe {
+            packet_id: words.id(),
+            filters: UnsubscribeFilters::new(filters(&words)).unwrap(),
+            properties: words.properties(),
+        }),
+        _ => panic!("what is {packet}?"),
+    }
+}
+
+/// Filters come first, separated by commas.
+fn filters<'a>(words: &Words<'a>) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
+    words.plain[0].split(',')
+}
+
+fn options(words: &Words<'_>, is_v5: bool) -> SubscriptionOptions {
+    let options = SubscriptionOptions {
+        qos: words.qos(),
+        no_local: words.has("nolocal"),
+        retain_as_published: words.has("rap"),
+        retain_handling: match words.number("rh") {
+            Some(1) => RetainHandling::SendIfNew,
+            Some(2) => RetainHandling::DoNotSend,
+            _ => RetainHandling::SendAtSubscribe,
+        },
+    };
+    if is_v5 {
+        options
+    } else {
+        SubscriptionOptions {
+            qos: options.qos,
+            ..Default::default()
+        }
+    }
+}
+
+fn connect(name: &str, words: &Words<'_>) -> Connect {
+    let version = match (words.has("v3"), words.has("v4")) {
+        (true, _) => Version::V3_1,
+        (_, true) => Version::V3_1_1,
+        _ => Version::V5,
+    };
+    let mut will_properties = Properties::default();
+    if let Some(delay) = words.number("will-delay") {
+        will_properties.push(Property::WillDelayInterval(delay));
+    }
+    Connect {
+        version,
+        clean_start: !words.has("dirty"),
+        keep_alive_seconds: words.number("keep").unwrap_or(0),
+        client_id: match words.keyed.get("as") {
+            Some(&"-") => Utf8::default(),
+            Some(other) => Utf8::try_from(*other).unwrap(),
+            None => Utf8::try_from(name).unwrap(),
+        },
+        will: words.keyed.get("will").map(|topic| Will {
+            topic: TopicName::try_from(*topic).unwrap(),
+            payload: Bytes::from_static(b"gone"),
+            qos: words.qos(),
+            retain: words.has("will-retain"),
+            properties: will_properties,
+        }),
+        username: None,
+        password: None,
+        properties: if version == Version::V5 {
+            words.properties()
+        } else {
+            Properties::default()
+        },
+    }
+}
+
+fn publish(words: &Words<'_>) -> Publish {
+    let topic = words.plain[0];
+    let payload = words.plain[1];
+    Publish {
+        dup: words.has("dup"),
+        retain: words.has("retain"),
+        delivery: match words.qos() {
+            Qos::AtMostOnce => Delivery::AtMostOnce,
+            Qos::AtLeastOnce => Delivery::AtLeastOnce(words.id()),
+            Qos::ExactlyOnce => Delivery::ExactlyOnce(words.id()),
+        },
+        topic: (topic != "-").then(|| TopicName::try_from(topic).unwrap()),
+        payload: if payload == "-" {
+            Bytes::new()
+        } else {
+            Bytes::copy_from_slice(payload.as_bytes())
+        },
+        properties: words.properties(),
+    }
+}
+
+/// A packet that a client was sent, in the words of a script.
+fn text(packet: &Packet) -> String {
+    let mut words = alloc::vec![packet.name().to_string()];
+    match packet {
+        Packet::ConnAck(connack) => {
+            reason(&mut words, connack.reason);
+            flag(&mut words, connack.session_present, "present");
+            properties(&mut words, &connack.properties);
+        }
+        Packet::Publish(publish) => publish_text(&mut words, publish),
+        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
+            words.push(format!("id={}", ack.packet_id.get()));
+            reason(&mut words, ack.reason);
+            properties(&mut words, &ack.properties);
+        }
+        Packet::SubAck(SubAck { reasons, .. }) | Packet::UnsubAck(UnsubAck { reasons, .. }) => {
+            words.extend(
+                reasons
+                    .iter()
+                    .map(|reason| format!("{:02x}", *reason as u8)),
+            );
+        }
+        Packet::Disconnect(disconnect) => {
+            reason(&mut words, disconnect.reason);
+            properties(&mut words, &disconnect.properties);
+        }
+        _ => {}
+    }
+    words.join(" ")
+}
+
+fn publish_text(words: &mut Vec<String>, publish: &Publish) {
+    words.push(
+        publish
+            .topic
+            .as_ref()
+            .map_or("-", |topic| topic.as_str())
+            .to_string(),
+    );
+    let payload = core::str::from_utf8(&publish.payload).unwrap();
+    words.push(if payload.is_empty() { "-" } else { payload }.to_string());
+    if let Some(id) = publish.delivery.packet_id() {
+        words.push(format!("q{} id={}", publish.delivery.qos() as u8, id.get()));
+    }
+    flag(words, publish.dup, "dup");
+    flag(words, publish.retain, "retain");
+    properties(words, &publish.properties);
+}
+
+fn flag(words: &mut Vec<String>, set: bool, word: &str) {
+    if set {
+        words.push(word.to_string());
+    }
+}
+
+fn reason(words: &mut Vec<String>, reason: ReasonCode) {
+    if reason != ReasonCode::Success {
+        words.push(format!("0x{:02x}", reason as u8));
+    }
+}
+
+/// Properties, without those that every CONNACK and DISCONNECT of ours carries.
+fn properties(words: &mut Vec<String>, properties: &Properties) {
+    for property in properties.iter() {
+        words.push(match property {
+            Property::ReceiveMaximum(_)
+            | Property::MaximumPacketSize(_)
+            | Property::TopicAliasMaximum(_) => continue,
+            Property::ReasonString(_) => continue,
+            Property::SubscriptionIdentifier(id) => format!("sid={id}"),
+            Property::TopicAlias(alias) => format!("alias={alias}"),
+            Property::MessageExpiryInterval(seconds) => format!("life={seconds}"),
+            Property::SessionExpiryInterval(seconds) => format!("expiry={seconds}"),
+            Property::ServerKeepAlive(seconds) => format!("keep={seconds}"),
+            Property::UserProperty(name, value) => format!("user={name}:{value}"),
+            Property::AssignedClientIdentifier(_) => "assigned".to_string(),
+            Property::ResponseInformation(text) => format!("response={text}"),
+            other => format!("{other:?}"),
+        });
+    }
+}

@@ -1,0 +1,43 @@
+//! One session's subscription to one filter, as the router holds it.
+//!
+//! Small and `Copy`: there may be millions. The filter itself is the router's, the list of a session's filters the
+//! session's.
+
+use weir_codec::{Qos, RetainHandling, SubscriptionOptions};
+
+/// What a session asked for with one topic filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Subscription {
+    pub(crate) qos: Qos,
+    pub(crate) no_local: bool,
+    pub(crate) retain_as_published: bool,
+    /// The Subscription Identifier; 0 means none (the specification forbids 0 as a value).
+    pub(crate) identifier: u32,
+}
+
+impl Subscription {
+    pub(crate) fn new(options: SubscriptionOptions, identifier: Option<u32>) -> Self {
+        Self {
+            qos: options.qos,
+            no_local: options.no_local,
+            retain_as_published: options.retain_as_published,
+            identifier: identifier.unwrap_or(0),
+        }
+    }
+
+    /// Adds another matching subscription of the same session, so that one copy serves both: the highest QoS
+    /// [MQTT-3.3.4-2], RETAIN kept if either wants it.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.qos = self.qos.max(other.qos);
+        self.retain_as_published |= other.retain_as_published;
+    }
+}
+
+/// Whether retained messages go to a subscription that was just made [MQTT-3.3.1-9..11].
+pub(crate) fn wants_retained(handling: RetainHandling, is_new: bool) -> bool {
+    match handling {
+        RetainHandling::SendAtSubscribe => true,
+        RetainHandling::SendIfNew => is_new,
+        RetainHandling::DoNotSend => false,
+    }
+}
