@@ -1,0 +1,258 @@
+//! HTTP on a fresh stream, until it becomes a WebSocket or ends.
+//!
+//! hyper parses and answers, so that everything that is not a handshake gets a proper HTTP answer on the same port, with
+//! keep-alive; the rules are in `negotiate`. After the upgrade the bare stream and the bytes behind the handshake are
+//! taken back from hyper, and nothing of it stays in memory.
+//!
+//! What must hold: a refusal reaches the peer before the stream ends, even if the peer is still sending; there is no
+//! deadline here, the caller bounds the whole.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::{poll_fn, ready};
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1::{Builder, Parts};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::connection::Connection;
+use crate::negotiate::{Subprotocol, Verdict, examine};
+use crate::refusal::Refusal;
+
+/// Header lines in one request.
+const HEADER_LINES_MAX: usize = 256;
+/// hyper's own limit stands above ours by so much (which is also the least that it takes): in between, the refusal has
+/// a body, above it has none.
+const HEADER_SLACK_BYTES: usize = 8 * 1024;
+/// How long, and for how much, a peer that is still sending is listened to after the last answer.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// What is accepted.
+#[derive(Debug, Clone)]
+pub struct HandshakeConfig {
+    /// Where a WebSocket may be opened; compared exactly with the path, without the query string.
+    pub paths: Vec<String>,
+    /// Whether a client may offer no subprotocol at all, against [MQTT-6.0.0-3].
+    pub allow_missing_subprotocol: bool,
+    /// The largest request line and headers together.
+    pub max_header_bytes: usize,
+}
+
+/// How the handshake ended.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per connection, taken apart at once"
+)]
+#[derive(Debug)]
+pub enum Outcome<S> {
+    /// The stream is a WebSocket.
+    Upgraded(Accepted<S>),
+    /// Plain HTTP was served, or an upgrade was refused; the connection is over.
+    Answered {
+        /// Why the upgrade was refused, if one was asked for.
+        refusal: Option<Refusal>,
+    },
+}
+
+/// A WebSocket that was opened.
+#[derive(Debug)]
+pub struct Accepted<S> {
+    /// The connection.
+    pub connection: Connection<S>,
+    /// The request: path, query string, headers. It keeps hyper's read buffer alive, so it should not be kept.
+    pub request: Request<()>,
+    /// The subprotocol that was answered; `None` only if a missing one is allowed.
+    pub subprotocol: Option<Subprotocol>,
+}
+
+/// Why a stream ended without an outcome.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// What arrived is not HTTP; it was answered with 400 if it looked like it at all.
+    Malformed(hyper::Error),
+    /// The peer left in the middle of a request, or the stream failed.
+    Disconnected(hyper::Error),
+}
+
+/// Serves HTTP on a stream until it becomes a WebSocket or ends; `respond` answers what is ordinary HTTP.
+///
+/// The returned future is small; what HTTP needs lives on the heap and is freed with it. It has no deadline: drop it
+/// after a while.
+///
+/// # Errors
+/// The peer sent something else than HTTP, or left.
+pub async fn handshake<S, F>(
+    stream: S,
+    config: &HandshakeConfig,
+    respond: F,
+) -> Result<Outcome<S>, HandshakeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    F: Fn(&Request<()>) -> Response<Bytes>,
+{
+    Box::pin(serve(stream, config, respond)).await
+}
+
+async fn serve<S, F>(
+    stream: S,
+    config: &HandshakeConfig,
+    respond: F,
+) -> Result<Outcome<S>, HandshakeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    F: Fn(&Request<()>) -> Response<Bytes>,
+{
+    let ending = RefCell::new(Ending::Plain);
+    let service = service_fn(|request| {
+        let response = answer(request, config, &respond, &mut ending.borrow_mut());
+        ready(Ok::<_, std::convert::Infallible>(response.map(Full::new)))
+    });
+    let mut http = builder(config).serve_connection(TokioIo::new(stream), service);
+    let result = poll_fn(|cx| http.poll_without_shutdown(cx)).await;
+    let Parts { io, read_buf, .. } = http.into_parts();
+    let stream = io.into_inner();
+    match (result, ending.into_inner()) {
+        (Ok(()), Ending::Upgrade(request, subprotocol)) => Ok(Outcome::Upgraded(Accepted {
+            connection: Connection::new(stream, &read_buf),
+            request,
+            subprotocol,
+        })),
+        (_, Ending::Refused(refusal)) => finish(stream, Ok(Some(refusal))).await,
+        (Ok(()), Ending::Plain) => finish(stream, Ok(None)).await,
+        (Err(error), _) => finish(stream, error_outcome(error, config)).await,
+    }
+}
+
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(error) => write!(f, "not an HTTP request: {error}"),
+            Self::Disconnected(error) => write!(f, "the client left during the handshake: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for HandshakeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Malformed(error) | Self::Disconnected(error) => Some(error),
+        }
+    }
+}
+
+/// What the last request on the stream came to.
+enum Ending {
+    Plain,
+    Upgrade(Request<()>, Option<Subprotocol>),
+    Refused(Refusal),
+}
+
+fn builder(config: &HandshakeConfig) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .header_read_timeout(None)
+        .max_headers(HEADER_LINES_MAX)
+        .max_buf_size(config.max_header_bytes.saturating_add(HEADER_SLACK_BYTES));
+    builder
+}
+
+fn answer<F>(
+    request: Request<Incoming>,
+    config: &HandshakeConfig,
+    respond: F,
+    ending: &mut Ending,
+) -> Response<Bytes>
+where
+    F: Fn(&Request<()>) -> Response<Bytes>,
+{
+    let (parts, body) = request.into_parts();
+    let request = Request::from_parts(parts, ());
+    let verdict = if header_bytes(&request) > config.max_header_bytes {
+        Verdict::Refused(Refusal::HeaderTooLarge {
+            limit_bytes: config.max_header_bytes,
+        })
+    } else {
+        examine(&request, !body.is_end_stream(), config)
+    };
+    match verdict {
+        Verdict::Plain => respond(&request),
+        Verdict::Upgrade {
+            subprotocol,
+            response,
+        } => {
+            *ending = Ending::Upgrade(request, subprotocol);
+            response
+        }
+        Verdict::Refused(refusal) => {
+            let response = refusal.response();
+            *ending = Ending::Refused(refusal);
+            response
+        }
+    }
+}
+
+/// The size of the request on the wire, up to the white space that the parser dropped.
+fn header_bytes(request: &Request<()>) -> usize {
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    let lines = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    target + lines.sum::<usize>()
+}
+
+/// What hyper's error means; it has written its answer already.
+fn error_outcome(
+    error: hyper::Error,
+    config: &HandshakeConfig,
+) -> Result<Option<Refusal>, HandshakeError> {
+    if error.is_parse_too_large() {
+        return Ok(Some(Refusal::HeaderTooLarge {
+            limit_bytes: config.max_header_bytes,
+        }));
+    }
+    Err(if error.is_parse() {
+        HandshakeError::Malformed(error)
+    } else {
+        HandshakeError::Disconnected(error)
+    })
+}
+
+/// Ends the stream. Closing while the peer's bytes lie unread would reset the connection, and the reset overtakes the
+/// answer; so they are read and dropped for a moment.
+async fn finish<S>(
+    mut stream: S,
+    outcome: Result<Option<Refusal>, HandshakeError>,
+) -> Result<Outcome<S>, HandshakeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    // The answer is given; a peer that is gone by now loses nothing.
+    let _ = tokio::time::timeout(LINGER, linger(&mut stream)).await;
+    outcome.map(|refusal| Outcome::Answered { refusal })
+}
+
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut scratch = [0; 1024];
+    let mut discarded_bytes = 0;
+    while discarded_bytes < LINGER_BYTES_MAX {
+        match stream.read(&mut scratch).await? {
+            0 => break,
+            len => discarded_bytes += len,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! Every reason for which a request to become a WebSocket is refused, with the HTTP answer that it gets.
+//!
+//! One text serves the person at the other end and the log, so both read the same. What must hold: the text names the
+//! remedy; whatever it quotes of the request is bounded and printable.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{HeaderValue, Response, StatusCode};
+
+/// How much of the peer's own words an answer repeats.
+const QUOTE_CHARS_MAX: usize = 120;
+
+/// A refused upgrade; `Display` is the body of the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// An upgrade on a path where no WebSocket is spoken: 404.
+    UnknownPath {
+        /// The path asked for.
+        path: String,
+        /// The configured paths.
+        supported: Vec<String>,
+    },
+    /// An upgrade by another method than GET: 405.
+    Method {
+        /// The method used.
+        method: String,
+    },
+    /// An upgrade in HTTP/1.0, which knows none: 400.
+    HttpVersion,
+    /// WebSocket headers, but not both `Upgrade: websocket` and `Connection: Upgrade`: 400.
+    NotAnUpgrade,
+    /// No `Host`, or several: 400.
+    Host,
+    /// An upgrade with a body: 400.
+    Body,
+    /// Another version of the protocol than 13, or none: 426.
+    Version {
+        /// The version asked for.
+        offered: String,
+    },
+    /// No `Sec-WebSocket-Key`, several, or not 16 bytes in base64: 400.
+    Key,
+    /// No subprotocol offered that is spoken here: 400.
+    Subprotocol {
+        /// What was offered, in the peer's order.
+        offered: String,
+    },
+    /// No subprotocol offered at all: 400.
+    SubprotocolMissing,
+    /// A header block over the limit: 431.
+    HeaderTooLarge {
+        /// The configured limit.
+        limit_bytes: usize,
+    },
+}
+
+impl Refusal {
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::UnknownPath { .. } => StatusCode::NOT_FOUND,
+            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Version { .. } => StatusCode::UPGRADE_REQUIRED,
+            Self::HeaderTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HttpVersion
+            | Self::NotAnUpgrade
+            | Self::Host
+            | Self::Body
+            | Self::Key
+            | Self::Subprotocol { .. }
+            | Self::SubprotocolMissing => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The whole answer, which ends the connection.
+    pub(crate) fn response(&self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from(format!("{self}\n")));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        match self {
+            Self::Method { .. } => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET"));
+            }
+            Self::Version { .. } => {
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(CONNECTION, HeaderValue::from_static("Upgrade, close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownPath { path, supported } => {
+                write!(f, "no WebSocket at {path}: connect to {}", supported.join(" or "))
+            }
+            Self::Method { method } => write!(f, "a WebSocket is opened with GET, not {method}"),
+            Self::HttpVersion => f.write_str(
+                "a WebSocket is opened in HTTP/1.1, this request came in HTTP/1.0: \
+                 a proxy in between must speak HTTP/1.1 to this server (nginx: proxy_http_version 1.1)",
+            ),
+            Self::NotAnUpgrade => f.write_str(
+                "not a WebSocket handshake: it needs both `Upgrade: websocket` and `Connection: Upgrade`; \
+                 a proxy in between must pass them on",
+            ),
+            Self::Host => f.write_str("a WebSocket handshake carries exactly one `Host` header"),
+            Self::Body => f.write_str("a WebSocket handshake has no body"),
+            Self::Version { offered } if offered.is_empty() => {
+                f.write_str("`Sec-WebSocket-Version` is missing: version 13 is spoken here")
+            }
+            Self::Version { offered } => {
+                write!(f, "WebSocket version {offered} is not supported: version 13 is spoken here")
+            }
+            Self::Key => f.write_str("`Sec-WebSocket-Key` must be given once, with 16 bytes in base64"),
+            Self::Subprotocol { offered } => write!(
+                f,
+                "none of the offered subprotocols is supported: \
+                 `Sec-WebSocket-Protocol` must offer mqtt or mqttv3.1, it offered {offered}"
+            ),
+            Self::SubprotocolMissing => f.write_str(
+                "no subprotocol was offered: `Sec-WebSocket-Protocol` must offer mqtt or mqttv3.1",
+            ),
+            Self::HeaderTooLarge { limit_bytes } => write!(
+                f,
+                "the request line and headers are larger than {limit_bytes} bytes or too many; \
+                 usually cookies are the cause"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The peer's words, cut to a bounded length, with everything that is not printable ASCII replaced.
+pub(crate) fn quote(words: &[u8]) -> String {
+    let printable = |byte: &u8| {
+        if byte.is_ascii_graphic() || *byte == b' ' {
+            char::from(*byte)
+        } else {
+            '?'
+        }
+    };
+    let mut quoted: String = words.iter().take(QUOTE_CHARS_MAX).map(printable).collect();
+    if words.len() > QUOTE_CHARS_MAX {
+        quoted.push_str("...");
+    }
+    quoted
+}
