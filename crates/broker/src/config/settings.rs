@@ -1,0 +1,155 @@
+//! The small sections: `[timing]`, `[auth]`, `[store]` and `[log]`.
+//!
+//! Where zero means "never" or "not set" in the file, the resolved value says so with its type, so that nobody sleeps for
+//! zero seconds by accident.
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use super::section::Section;
+
+/// Deadlines and intervals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timing {
+    /// From the accepted TCP connection to the accepted CONNECT.
+    pub(crate) handshake: Duration,
+    /// After how long without traffic a client is sent a WebSocket ping; `None` for never.
+    pub(crate) ping_interval: Option<Duration>,
+    /// The Server Keep Alive of CONNACK, in seconds; `None` leaves the client's Keep Alive as it is.
+    pub(crate) server_keep_alive_seconds: Option<NonZeroU16>,
+    /// How long a closed connection may take to take its last bytes and to answer the close.
+    pub(crate) close: Duration,
+    /// How long all connections together may take when the broker stops.
+    pub(crate) shutdown: Duration,
+}
+
+/// Who may connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Auth {
+    /// Whether a client without credentials, or with any, is let in.
+    pub(crate) anonymous: bool,
+}
+
+/// Where sessions and retained messages are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Store {
+    /// The kind of store.
+    pub(crate) backend: Backend,
+}
+
+/// A kind of store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// In memory: everything is gone when the broker ends.
+    Memory,
+}
+
+impl Backend {
+    /// Its name in the file.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// How and how much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Log {
+    /// For people or for programs.
+    pub(crate) format: LogFormat,
+    /// The least severe lines that are written.
+    pub(crate) level: LogLevel,
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people; in colour on a terminal.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The severity of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogLevel {
+    /// The broker can't do what it should.
+    Error,
+    /// Something is not as it should be, and the broker goes on.
+    Warn,
+    /// One line for each connect, refusal and disconnect.
+    Info,
+    /// Each packet's name.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl Timing {
+    pub(super) fn resolve(section: &Section<'_, '_>) -> Self {
+        Self {
+            handshake: seconds(section, "handshake_seconds", 10, 1, 300),
+            ping_interval: Some(seconds(section, "ping_interval_seconds", 25, 0, 3600))
+                .filter(|interval| !interval.is_zero()),
+            server_keep_alive_seconds: NonZeroU16::new(section.integer(
+                "server_keep_alive_seconds",
+                0,
+                0..=65_535,
+                "seconds",
+            )),
+            close: seconds(section, "close_seconds", 2, 1, 60),
+            shutdown: seconds(section, "shutdown_seconds", 10, 1, 600),
+        }
+    }
+}
+
+impl Auth {
+    pub(super) fn resolve(section: &Section<'_, '_>) -> Self {
+        Self {
+            anonymous: section.boolean("anonymous", true),
+        }
+    }
+}
+
+impl Store {
+    pub(super) fn resolve(section: &Section<'_, '_>) -> Self {
+        Self {
+            backend: section.word("backend", Backend::Memory, &[("memory", Backend::Memory)]),
+        }
+    }
+}
+
+impl Log {
+    pub(super) fn resolve(section: &Section<'_, '_>) -> Self {
+        use LogLevel::{Debug, Error, Info, Trace, Warn};
+        Self {
+            format: section.word(
+                "format",
+                LogFormat::Text,
+                &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+            ),
+            level: section.word(
+                "level",
+                Info,
+                &[
+                    ("error", Error),
+                    ("warn", Warn),
+                    ("info", Info),
+                    ("debug", Debug),
+                    ("trace", Trace),
+                ],
+            ),
+        }
+    }
+}
+
+fn seconds(
+    section: &Section<'_, '_>,
+    key: &'static str,
+    default: u64,
+    min: i64,
+    max: i64,
+) -> Duration {
+    Duration::from_secs(section.integer(key, default, min..=max, "seconds"))
+}

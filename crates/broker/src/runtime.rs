@@ -1,0 +1,208 @@
+//! The driver: threads, sockets and clocks around the engine.
+//!
+//! One thread a shard, each with a current-thread runtime and everything its connections need; packet, session and write
+//! share a thread. The main thread accepts connections, deals them out, and waits for the signal to stop.
+
+mod clock;
+mod link;
+mod listener;
+mod mailbox;
+mod sweep;
+mod worker;
+
+use crate::config::Config;
+use crate::notify::{self, Watchdog};
+use clock::Clock;
+use listener::{Doorkeeper, Listening};
+use mailbox::{Mail, Mailbox, Mailboxes};
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use weir_auth::{Anonymous, Chain, Provider};
+use weir_engine::{Settings, Stats};
+
+/// What all threads share.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) providers: Chain,
+    pub(crate) doorkeeper: Arc<Doorkeeper>,
+    /// The latest counts of each shard.
+    stats: Box<[Mutex<Stats>]>,
+    pub(crate) watchdog_timeout: Option<Duration>,
+}
+
+impl Shared {
+    /// The sum over all shards, as of their last sweep.
+    pub(crate) fn stats(&self) -> Stats {
+        let mut sum = Stats::default();
+        for stats in &self.stats {
+            sum += *stats.lock().unwrap_or_else(PoisonError::into_inner);
+        }
+        sum
+    }
+
+    pub(crate) fn report(&self, shard: usize, stats: Stats) {
+        if let Some(slot) = self.stats.get(shard) {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+        }
+    }
+}
+
+/// Why the broker could not run.
+#[derive(Debug)]
+pub(crate) enum RunError {
+    /// A listener's address could not be had.
+    Bind(SocketAddr, io::Error),
+    /// A thread, a runtime or a signal handler could not be had.
+    Start(io::Error),
+    /// A shard's thread panicked.
+    ShardDied,
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(address, error) => write!(f, "can't listen on {address}: {error}"),
+            Self::Start(error) => write!(f, "can't start: {error}"),
+            Self::ShardDied => f.write_str("a shard ended unexpectedly"),
+        }
+    }
+}
+
+/// Runs the broker until SIGTERM or SIGINT.
+pub(crate) fn run(config: Config) -> Result<(), RunError> {
+    let shards = config.shards.get();
+    let shared = Arc::new(Shared {
+        clock: Clock::start(),
+        providers: providers(&config),
+        doorkeeper: Arc::new(Doorkeeper::new(&config.limits)),
+        stats: (0..shards).map(|_| Mutex::default()).collect(),
+        watchdog_timeout: notify::watchdog_timeout(),
+        config,
+    });
+    let watchdog = Watchdog::new(shards);
+    let (mailboxes, owners) = Mailboxes::new(shards);
+    let seed = RandomState::new().hash_one("weir");
+    let (knell, deaths) = unbounded_channel();
+    let threads: Vec<_> = owners
+        .into_iter()
+        .zip(watchdog.hearts())
+        .enumerate()
+        .map(|(shard, (mailbox, heart))| {
+            let start = worker::Start {
+                shard,
+                seed,
+                settings: shard_settings(&shared.config),
+                shared: Arc::clone(&shared),
+                mailboxes: mailboxes.clone(),
+                heart,
+            };
+            spawn_worker(start, mailbox, Knell(knell.clone()))
+        })
+        .collect::<Result<_, _>>()
+        .map_err(RunError::Start)?;
+    if let Some(timeout) = shared.watchdog_timeout {
+        watchdog.start(timeout).map_err(RunError::Start)?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::Start)?;
+    let ended = runtime.block_on(serve(&shared, &mailboxes, deaths));
+    mailboxes.to_all(|| Mail::Shutdown);
+    let joined = threads.into_iter().map(thread::JoinHandle::join);
+    let died = joined.filter(Result::is_err).count() > 0;
+    tracing::info!("stopped");
+    if died {
+        Err(RunError::ShardDied)
+    } else {
+        ended
+    }
+}
+
+/// Opens the listeners, says so, and deals out connections until a signal comes.
+async fn serve(
+    shared: &Arc<Shared>,
+    mailboxes: &Mailboxes,
+    mut deaths: UnboundedReceiver<()>,
+) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Start)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Start)?;
+    let mut accepting = tokio::task::JoinSet::new();
+    for (index, listener) in shared.config.listeners.iter().enumerate() {
+        let listening = Listening::bind(index, listener.bind)
+            .map_err(|error| RunError::Bind(listener.bind, error))?;
+        // On stdout, for whoever started the broker on port 0.
+        println!("listening on ws://{}", listening.address());
+        tracing::info!(address = %listening.address(), "listening");
+        accepting.spawn(listening.accept(Arc::clone(shared), mailboxes.clone()));
+    }
+    notify::ready();
+    let signal = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+        // Half a broker is worse than none: whoever supervises it starts a whole one.
+        _ = deaths.recv() => return Err(RunError::ShardDied),
+    };
+    notify::stopping();
+    tracing::info!(signal, "stopping");
+    Ok(())
+}
+
+/// Tolls when a shard's thread ends, in whatever way.
+struct Knell(UnboundedSender<()>);
+
+impl Drop for Knell {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+fn spawn_worker(
+    start: worker::Start,
+    mailbox: Mailbox,
+    knell: Knell,
+) -> io::Result<thread::JoinHandle<()>> {
+    let name = format!("shard-{}", start.shard);
+    thread::Builder::new().name(name).spawn(move || {
+        let _knell = knell;
+        worker::run(start, mailbox);
+    })
+}
+
+fn providers(config: &Config) -> Chain {
+    let mut providers: Vec<Box<dyn Provider>> = Vec::new();
+    if config.auth.anonymous {
+        providers.push(Box::new(Anonymous));
+    }
+    Chain::new(providers)
+}
+
+/// The engine's settings; limits on totals are split over the shards. Every shard holds all retained messages.
+fn shard_settings(config: &Config) -> Settings {
+    let limits = &config.limits;
+    Settings {
+        max_packet_bytes: limits.max_packet_bytes,
+        receive_maximum: limits.receive_maximum,
+        topic_alias_maximum: limits.topic_alias_maximum,
+        outgoing_alias_maximum: limits.outgoing_topic_alias_maximum,
+        inflight_maximum: limits.inflight_maximum,
+        outbox_bytes: limits.outbox_bytes,
+        queue_messages: limits.queue_messages,
+        queue_bytes: limits.queue_bytes,
+        max_subscriptions_per_session: limits.max_subscriptions_per_session,
+        max_topic_levels: limits.max_topic_levels,
+        max_sessions: limits.max_sessions.div_ceil(config.shards.get()),
+        max_retained_messages: limits.max_retained_messages,
+        max_retained_bytes: limits.max_retained_bytes,
+        session_expiry_max_seconds: limits.max_session_expiry_seconds,
+        server_keep_alive_seconds: config.timing.server_keep_alive_seconds.map_or(0, u16::from),
+    }
+}

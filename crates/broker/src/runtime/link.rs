@@ -1,0 +1,426 @@
+//! One client's link: its WebSocket, its decoder, and the task that reads from it.
+//!
+//! The task reads and decodes until the engine says that the link has ended or moves to another shard. Writing is the
+//! worker's: its flush writes for all links at once, and only what a socket does not take at that moment is left to the
+//! link's own task, which is woken when the socket takes more.
+//!
+//! No borrow is held while the engine is called, since its effects come back to the link.
+
+use super::Shared;
+use super::listener::Admission;
+use super::mailbox::{Arrival, Moved};
+use super::worker::Worker;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use weir_admin::Health;
+use weir_codec::{Connect, Decoder, Output, Utf8};
+use weir_engine::{ConnectionKey, End, Input, Instant, Lost, ShardId, Welcome};
+use weir_ws::{CloseCode, Connection, ConnectionError, Event, HandshakeConfig, Outcome};
+
+/// Reads of one link in one turn; then others have theirs.
+const READS_PER_TURN: usize = 8;
+
+/// A client's transport on this shard.
+pub(crate) struct Link {
+    key: Cell<ConnectionKey>,
+    peer: SocketAddr,
+    client_id: RefCell<Option<Utf8>>,
+    admission: RefCell<Option<Admission>>,
+    /// `None` once it has left for another shard.
+    connection: RefCell<Option<Connection<TcpStream>>>,
+    decoder: RefCell<Decoder>,
+    waker: RefCell<Option<Waker>>,
+    leaving: RefCell<Option<Leaving>>,
+    ended: Cell<bool>,
+    /// Not read from until something is transmitted.
+    paused: Cell<bool>,
+    heard_at: Cell<Instant>,
+    sent_at: Cell<Instant>,
+}
+
+/// Where a link is to go.
+struct Leaving {
+    to: ShardId,
+    connect: Box<Connect>,
+    deadline: Instant,
+}
+
+/// A link about to be: the handshake is done.
+pub(crate) struct Upgraded {
+    pub(crate) connection: Connection<TcpStream>,
+    pub(crate) admission: Admission,
+}
+
+/// The HTTP part of a connection's life. `None`: it did not become a WebSocket, and was told why.
+pub(crate) async fn upgrade(shared: &Shared, arrival: Arrival) -> Option<Upgraded> {
+    let peer = arrival.peer;
+    let stream = TcpStream::from_std(arrival.stream)
+        .and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+    let stream = match stream {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::info!(%peer, %error, "lost before the handshake");
+            return None;
+        }
+    };
+    let listener = shared.config.listeners.get(arrival.listener)?;
+    let handshake = HandshakeConfig {
+        paths: listener.paths.clone(),
+        allow_missing_subprotocol: listener.allow_missing_subprotocol,
+        max_header_bytes: shared.config.limits.max_header_bytes,
+    };
+    let respond = |request: &http::Request<()>| weir_admin::respond(request, &health(shared));
+    match weir_ws::handshake(stream, &handshake, respond).await {
+        Ok(Outcome::Upgraded(accepted)) => Some(Upgraded {
+            connection: accepted.connection,
+            admission: arrival.admission,
+        }),
+        Ok(Outcome::Answered {
+            refusal: Some(refusal),
+        }) => {
+            tracing::info!(%peer, status = refusal.status().as_u16(), "refused: {refusal}");
+            None
+        }
+        Ok(Outcome::Answered { refusal: None }) => None,
+        Err(error) => {
+            tracing::info!(%peer, "{error}");
+            None
+        }
+    }
+}
+
+fn health(shared: &Shared) -> Health {
+    let stats = shared.stats();
+    Health {
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: shared.clock.uptime().as_secs(),
+        connections: stats.connections,
+        sessions: stats.sessions,
+    }
+}
+
+/// Reads from the link until it ends or moves, then sees it off.
+pub(crate) async fn drive(worker: Rc<Worker>, link: Rc<Link>) {
+    poll_fn(|cx| link.poll(&worker, cx)).await;
+    if let Some(moved) = link.take_moved() {
+        let (to, moved) = moved;
+        worker.send_home(to, moved);
+    } else {
+        let patience = worker.shared.config.timing.close;
+        // On the heap, so that an open link's task does not hold room for it.
+        if Box::pin(timeout(
+            patience,
+            poll_fn(|cx| link.poll_farewell(&worker, cx)),
+        ))
+        .await
+        .is_err()
+        {
+            tracing::debug!(peer = %link.peer, "client did not close in time");
+        }
+    }
+    worker.task_ended();
+}
+
+impl Link {
+    pub(crate) fn new(
+        connection: Connection<TcpStream>,
+        admission: Admission,
+        peer: SocketAddr,
+        decoder: Decoder,
+    ) -> Self {
+        Self {
+            key: Cell::default(),
+            peer,
+            client_id: RefCell::default(),
+            admission: RefCell::new(Some(admission)),
+            connection: RefCell::new(Some(connection)),
+            decoder: RefCell::new(decoder),
+            waker: RefCell::default(),
+            leaving: RefCell::default(),
+            ended: Cell::new(false),
+            paused: Cell::new(false),
+            heard_at: Cell::default(),
+            sent_at: Cell::default(),
+        }
+    }
+
+    /// The engine knows the link under `key` from now on.
+    pub(crate) fn begin(&self, key: ConnectionKey, now: Instant) {
+        self.key.set(key);
+        self.heard_at.set(now);
+        self.sent_at.set(now);
+    }
+
+    pub(crate) fn key(&self) -> ConnectionKey {
+        self.key.get()
+    }
+
+    /// CONNECT was accepted.
+    pub(crate) fn accepted(&self, welcome: &Welcome, max_packet_bytes: u32) {
+        self.decoder
+            .borrow_mut()
+            .set_max_packet_bytes(max_packet_bytes);
+        *self.client_id.borrow_mut() = Some(welcome.client_id.clone());
+        tracing::info!(
+            client = welcome.client_id.as_str(),
+            peer = %self.peer,
+            user = welcome.username.as_deref(),
+            version = %welcome.version,
+            keep_alive = welcome.keep_alive_seconds,
+            session_present = welcome.session_present,
+            "connected"
+        );
+    }
+
+    /// The link's home is another shard; its task takes it there.
+    pub(crate) fn leave(&self, to: ShardId, connect: Box<Connect>, deadline: Instant) {
+        *self.leaving.borrow_mut() = Some(Leaving {
+            to,
+            connect,
+            deadline,
+        });
+        self.wake();
+    }
+
+    /// Queues `output` as one WebSocket message and writes what the socket takes.
+    pub(crate) fn send(&self, now: Instant, mut output: Output) {
+        if output.is_empty() {
+            return;
+        }
+        self.sent_at.set(now);
+        let len = output.len();
+        self.write(|connection| connection.send_binary(output.drain_segments(), len));
+        if self.paused.get() {
+            self.wake();
+        }
+    }
+
+    pub(crate) fn ping(&self, now: Instant) {
+        self.sent_at.set(now);
+        self.write(Connection::send_ping);
+    }
+
+    /// Sends the last bytes, then the close frame that says why; logs it, once.
+    pub(crate) fn close(&self, now: Instant, output: Output, end: End) {
+        self.send(now, output);
+        self.ended.set(true);
+        self.log_end(end);
+        // A transport that is gone, or that the client has closed, is not told anything.
+        if !matches!(end, End::Lost(Lost::Closed | Lost::Reset)) {
+            let text = end.to_string();
+            self.write(|connection| connection.close(CloseCode::from(end.close_code()), &text));
+        }
+        self.wake();
+    }
+
+    /// Whether the socket has not taken all it was given.
+    pub(crate) fn is_blocked(&self) -> bool {
+        let connection = self.connection.borrow();
+        connection
+            .as_ref()
+            .is_none_or(|connection| connection.pending_bytes() > 0)
+    }
+
+    /// How long nothing was heard.
+    pub(crate) fn silent_millis(&self, now: Instant) -> u64 {
+        now.millis_since(self.heard_at.get())
+    }
+
+    /// How long one of the directions has had no traffic.
+    pub(crate) fn idle_millis(&self, now: Instant) -> u64 {
+        now.millis_since(self.heard_at.get().min(self.sent_at.get()))
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn log_end(&self, end: End) {
+        let peer = self.peer;
+        let code = end.reason_code() as u8;
+        // As strings, not displayed: a client id may contain what would forge a log line.
+        let client_id = self.client_id.borrow();
+        match (client_id.as_deref(), end) {
+            (Some(client), End::Disconnected(_)) => {
+                tracing::info!(client, %peer, "disconnected: {end}")
+            }
+            (Some(client), _) => tracing::info!(client, %peer, code, "disconnected: {end}"),
+            (None, _) => tracing::info!(%peer, code, "not connected: {end}"),
+        }
+    }
+
+    /// Queues something and writes; if the socket does not take all of it, the link's task sees to the rest.
+    fn write(&self, queue: impl FnOnce(&mut Connection<TcpStream>)) {
+        let mut connection = self.connection.borrow_mut();
+        let Some(connection) = connection.as_mut() else {
+            return;
+        };
+        queue(connection);
+        let cx = &mut Context::from_waker(Waker::noop());
+        if !matches!(connection.poll_flush(cx), Poll::Ready(Ok(()))) {
+            // Not done, or failed: in both cases the link's task finds out.
+            self.wake();
+        }
+    }
+
+    /// Reads and decodes; ready when the link has ended or is to leave.
+    fn poll(&self, worker: &Rc<Worker>, cx: &mut Context<'_>) -> Poll<()> {
+        self.remember(cx);
+        for _ in 0..READS_PER_TURN {
+            let now = worker.now();
+            self.poll_unblock(worker, now, cx);
+            self.take_packets(worker, now);
+            if self.is_over() {
+                return Poll::Ready(());
+            }
+            self.paused.set(!worker.accepts_packets(self.key()));
+            if self.paused.get() {
+                return Poll::Pending;
+            }
+            if worker.is_crowded() {
+                worker.wait_for_room(cx.waker().clone());
+                return Poll::Pending;
+            }
+            match self.poll_read(worker, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(event) => self.take_event(worker, now, event),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// What the socket did not take is written on; once it is free, what waited in the engine follows.
+    fn poll_unblock(&self, worker: &Rc<Worker>, now: Instant, cx: &mut Context<'_>) {
+        while self.is_blocked() {
+            match self.poll_flush(cx) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) => worker.flush_link(now, self),
+                Poll::Ready(Err(_)) => return self.lose(worker, now, Lost::Reset),
+            }
+        }
+    }
+
+    fn take_packets(&self, worker: &Rc<Worker>, now: Instant) {
+        while !self.is_over() && worker.accepts_packets(self.key()) {
+            let next = self.decoder.borrow_mut().next_packet();
+            match next {
+                Ok(Some(packet)) => worker.packet(now, self.key(), packet),
+                Ok(None) => return,
+                Err(error) => {
+                    let connection = self.key();
+                    return worker.handle(now, Input::Malformed { connection, error });
+                }
+            }
+        }
+    }
+
+    fn poll_read(
+        &self,
+        worker: &Rc<Worker>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Event, ConnectionError>> {
+        match self.connection.borrow_mut().as_mut() {
+            Some(connection) => connection.poll_event(cx, &mut worker.arena.borrow_mut()),
+            None => Poll::Ready(Ok(Event::Eof)),
+        }
+    }
+
+    fn take_event(&self, worker: &Rc<Worker>, now: Instant, event: Result<Event, ConnectionError>) {
+        match event {
+            Ok(Event::Data(bytes)) => {
+                self.heard_at.set(now);
+                worker.heard(now, self.key());
+                self.decoder.borrow_mut().push(bytes);
+            }
+            Ok(Event::Pong) => self.heard_at.set(now),
+            Ok(Event::PeerClosed { .. }) => self.lose(worker, now, Lost::Closed),
+            Ok(Event::Eof) | Err(ConnectionError::Io(_)) => self.lose(worker, now, Lost::Reset),
+            Err(ConnectionError::Protocol(violation)) => {
+                let close_code = violation.close_code().into();
+                let text = violation.as_str();
+                self.lose(worker, now, Lost::Transport { close_code, text });
+            }
+            Err(_) => self.lose(worker, now, Lost::Reset),
+        }
+    }
+
+    fn lose(&self, worker: &Rc<Worker>, now: Instant, lost: Lost) {
+        let connection = self.key();
+        worker.handle(now, Input::Closed { connection, lost });
+        // The engine may have ended the link before: then this is where its task learns of it.
+        self.ended.set(true);
+    }
+
+    /// After the close frame: the last bytes leave, and what the client still sends is thrown away until it closes too. To
+    /// close a socket with unread data would reset it, and the client would lose the reason.
+    fn poll_farewell(&self, worker: &Rc<Worker>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
+            return Poll::Ready(());
+        }
+        loop {
+            match self.poll_read(worker, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(Event::Eof) | Err(ConnectionError::Io(_))) => return Poll::Ready(()),
+                // The server ends the TCP connection first (RFC 6455, 7.1.1).
+                Poll::Ready(Ok(Event::PeerClosed { .. })) => {
+                    if self.poll_shutdown(cx).is_ready() {
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Ready(_) => {}
+            }
+        }
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match self.connection.borrow_mut().as_mut() {
+            Some(connection) => connection.poll_flush(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match self.connection.borrow_mut().as_mut() {
+            Some(connection) => connection.poll_shutdown(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.ended.get() || self.leaving.borrow().is_some()
+    }
+
+    fn remember(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        match waker.as_mut() {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => *waker = Some(cx.waker().clone()),
+        }
+    }
+
+    /// Everything that goes along to the link's home shard.
+    fn take_moved(&self) -> Option<(ShardId, Moved)> {
+        let leaving = self.leaving.borrow_mut().take()?;
+        let connection = self.connection.borrow_mut().take()?;
+        let moved = Moved {
+            connection: connection.map_stream(TcpStream::into_std).ok()?,
+            decoder: std::mem::replace(&mut *self.decoder.borrow_mut(), Decoder::server(0)),
+            peer: self.peer,
+            admission: self.admission.borrow_mut().take()?,
+            connect: leaving.connect,
+            deadline: leaving.deadline,
+        };
+        Some((leaving.to, moved))
+    }
+}
+
+#[cfg(test)]
+mod tests;

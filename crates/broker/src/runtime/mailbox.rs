@@ -1,0 +1,130 @@
+//! What threads send to each other: new connections from the main thread, batches of messages between shards.
+//!
+//! Mail between two shards arrives in the order it was sent, one wake a batch. A mailbox that is over its bytes is never
+//! refused mail, since that would lose messages; instead shards stop reading from publishers until it is below again.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use weir_codec::{Connect, Decoder};
+use weir_engine::{Instant, Remote, ShardId};
+
+use super::listener::Admission;
+
+/// Above this, publishers are not read from.
+const CROWDED_BYTES: usize = 16 << 20;
+
+/// Something for a shard's thread.
+pub(crate) enum Mail {
+    /// A client's TCP connection, to begin its handshake.
+    Accepted(Box<Arrival>),
+    /// A client whose CONNECT belongs to this shard.
+    Moved(Box<Moved>),
+    /// What another shard says.
+    Remote {
+        from: ShardId,
+        batch: Vec<Remote>,
+        cost_bytes: usize,
+    },
+    /// Stop.
+    Shutdown,
+}
+
+/// A TCP connection on its way to the shard that begins with it.
+pub(crate) struct Arrival {
+    pub(crate) stream: std::net::TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) listener: usize,
+    pub(crate) admission: Admission,
+}
+
+/// A client on its way to its home shard.
+pub(crate) struct Moved {
+    pub(crate) connection: weir_ws::Connection<std::net::TcpStream>,
+    pub(crate) decoder: Decoder,
+    pub(crate) peer: SocketAddr,
+    pub(crate) admission: Admission,
+    pub(crate) connect: Box<Connect>,
+    pub(crate) deadline: Instant,
+}
+
+/// A shard's own mailbox.
+pub(crate) struct Mailbox {
+    mail: UnboundedReceiver<Mail>,
+    waiting_bytes: Arc<AtomicUsize>,
+}
+
+impl Mailbox {
+    pub(crate) async fn receive(&mut self) -> Option<Mail> {
+        let mail = self.mail.recv().await?;
+        if let Mail::Remote { cost_bytes, .. } = &mail {
+            self.waiting_bytes.fetch_sub(*cost_bytes, Ordering::Relaxed);
+        }
+        Some(mail)
+    }
+}
+
+/// The mailboxes of all shards, to send to.
+#[derive(Clone)]
+pub(crate) struct Mailboxes {
+    slots: Arc<[Slot]>,
+}
+
+struct Slot {
+    mail: UnboundedSender<Mail>,
+    waiting_bytes: Arc<AtomicUsize>,
+}
+
+impl Mailboxes {
+    /// Mailboxes for `shards` shards, and each one's own end.
+    pub(crate) fn new(shards: usize) -> (Self, Vec<Mailbox>) {
+        let (slots, owners): (Vec<_>, Vec<_>) = (0..shards)
+            .map(|_| {
+                let (sender, mail) = unbounded_channel();
+                let waiting_bytes = Arc::<AtomicUsize>::default();
+                let slot = Slot {
+                    mail: sender,
+                    waiting_bytes: Arc::clone(&waiting_bytes),
+                };
+                (
+                    slot,
+                    Mailbox {
+                        mail,
+                        waiting_bytes,
+                    },
+                )
+            })
+            .unzip();
+        (
+            Self {
+                slots: slots.into(),
+            },
+            owners,
+        )
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Mail to a shard that has ended goes nowhere: everybody is about to end.
+    pub(crate) fn send(&self, to: usize, mail: Mail) {
+        if let Some(slot) = self.slots.get(to) {
+            if let Mail::Remote { cost_bytes, .. } = &mail {
+                slot.waiting_bytes.fetch_add(*cost_bytes, Ordering::Relaxed);
+            }
+            let _ = slot.mail.send(mail);
+        }
+    }
+
+    pub(crate) fn to_all(&self, mail: impl Fn() -> Mail) {
+        (0..self.len()).for_each(|to| self.send(to, mail()));
+    }
+
+    /// Whether some shard has more to read than it should.
+    pub(crate) fn is_crowded(&self) -> bool {
+        let crowded = |slot: &Slot| slot.waiting_bytes.load(Ordering::Relaxed) > CROWDED_BYTES;
+        self.slots.len() > 1 && self.slots.iter().any(crowded)
+    }
+}

@@ -1,0 +1,54 @@
+//! What is looked at now and then instead of with a timer for each connection: silent links, the counts, the heartbeat.
+//!
+//! A link without traffic for the ping interval gets a WebSocket ping, so that proxies keep it and a dead peer is found
+//! out; one that was heard of in none of the last two intervals is given up.
+
+use super::worker::Worker;
+use std::rc::Rc;
+use std::time::Duration;
+use weir_engine::{Input, Lost};
+
+/// The counts are at most this old.
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Runs for as long as the worker's thread.
+pub(crate) async fn run(worker: Rc<Worker>) {
+    let ping_interval = worker.shared.config.timing.ping_interval;
+    let pace = [
+        Some(REPORT_INTERVAL),
+        worker.shared.watchdog_timeout.map(|timeout| timeout / 5),
+        ping_interval.map(|interval| interval / 5),
+    ];
+    let pace = pace.into_iter().flatten().min().unwrap_or(REPORT_INTERVAL);
+    let mut last_look = worker.now();
+    loop {
+        worker.beat();
+        worker.report();
+        if let Some(interval) = ping_interval {
+            let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+            if worker.now().millis_since(last_look) >= millis / 5 {
+                last_look = worker.now();
+                look_after_silent(&worker, millis);
+            }
+        }
+        tokio::time::sleep(pace).await;
+    }
+}
+
+fn look_after_silent(worker: &Rc<Worker>, interval_millis: u64) {
+    let now = worker.now();
+    for link in worker.links() {
+        if link.silent_millis(now) >= 2 * interval_millis {
+            let lost = Lost::Unresponsive;
+            worker.handle(
+                now,
+                Input::Closed {
+                    connection: link.key(),
+                    lost,
+                },
+            );
+        } else if link.idle_millis(now) >= interval_millis {
+            link.ping(now);
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! One shard's thread: the engine's shard, the links of its clients, and the turn.
+//!
+//! A turn: every socket that is ready is read and its packets go through the engine; then, once, everything that became
+//! dirty is flushed, each connection with one WebSocket message and one write, and each other shard gets one batch. The
+//! flush is a task of its own that is woken by the first thing to send: tokio runs it after the tasks that were ready before.
+
+use super::Shared;
+use super::link::{self, Link};
+use super::mailbox::{Arrival, Mail, Mailbox, Mailboxes, Moved};
+use super::sweep;
+use crate::notify::Heart;
+use bytes::BytesMut;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{Instant as SystemInstant, sleep_until, timeout_at};
+use weir_codec::{Output, Packet};
+use weir_engine::{
+    ConnectionKey, Credentials, Effect, End, Input, Instant, Lost, Remote, Settings, Shard, ShardId,
+};
+
+/// Room that reads of all connections share.
+const ARENA_BYTES: usize = 64 << 10;
+
+/// How often a link that waits for other shards looks again.
+const CROWD_PAUSE: Duration = Duration::from_millis(1);
+
+/// What a worker is started with.
+pub(crate) struct Start {
+    pub(crate) shard: usize,
+    pub(crate) seed: u64,
+    pub(crate) settings: Settings,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) mailboxes: Mailboxes,
+    pub(crate) heart: Heart,
+}
+
+/// One shard and everything around it. It never leaves its thread.
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    shard: RefCell<Shard>,
+    links: RefCell<HashMap<ConnectionKey, Rc<Link>>>,
+    pub(crate) arena: RefCell<BytesMut>,
+    mailboxes: Mailboxes,
+    outgoing: RefCell<Vec<Vec<Remote>>>,
+    has_mail: Cell<bool>,
+    flush: Notify,
+    flush_due: Cell<bool>,
+    timer: Notify,
+    timer_at: Cell<Option<Instant>>,
+    /// Woken when the last link is gone.
+    emptied: Notify,
+    /// Links that still have a task, those that are closing included.
+    tasks: Cell<usize>,
+    /// Links that are not read from since another shard has more than enough to do.
+    crowd: RefCell<Vec<Waker>>,
+    heart: RefCell<Option<Heart>>,
+}
+
+/// Runs a shard until it is told to stop.
+pub(crate) fn run(start: Start, mailbox: Mailbox) {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, shard = start.shard, "can't start a runtime");
+            return;
+        }
+    };
+    let Start {
+        shard,
+        seed,
+        settings,
+        shared,
+        mailboxes,
+        heart,
+    } = start;
+    let shards = u16::try_from(mailboxes.len()).unwrap_or(u16::MAX);
+    let id = ShardId(u16::try_from(shard).unwrap_or(u16::MAX));
+    let worker = Rc::new(Worker {
+        index: shard,
+        shared,
+        shard: RefCell::new(Shard::new(id, shards, settings, seed)),
+        links: RefCell::default(),
+        arena: RefCell::new(BytesMut::with_capacity(ARENA_BYTES)),
+        outgoing: RefCell::new((0..mailboxes.len()).map(|_| Vec::new()).collect()),
+        mailboxes,
+        has_mail: Cell::new(false),
+        flush: Notify::new(),
+        flush_due: Cell::new(false),
+        timer: Notify::new(),
+        timer_at: Cell::new(None),
+        emptied: Notify::new(),
+        tasks: Cell::new(0),
+        crowd: RefCell::default(),
+        heart: RefCell::new(Some(heart)),
+    });
+    LocalSet::new().block_on(&runtime, live(worker, mailbox));
+}
+
+async fn live(worker: Rc<Worker>, mut mailbox: Mailbox) {
+    spawn_local(flusher(Rc::clone(&worker)));
+    spawn_local(alarm(Rc::clone(&worker)));
+    spawn_local(sweep::run(Rc::clone(&worker)));
+    while let Some(mail) = mailbox.receive().await {
+        match mail {
+            Mail::Accepted(arrival) => {
+                spawn_local(welcome(Rc::clone(&worker), *arrival));
+            }
+            Mail::Moved(moved) => worker.adopt(*moved),
+            Mail::Remote { from, batch, .. } => {
+                let now = worker.now();
+                for remote in batch {
+                    worker.handle(now, Input::Remote { from, remote });
+                }
+            }
+            Mail::Shutdown => break,
+        }
+    }
+    worker.shut_down().await;
+    if let Some(heart) = worker.heart.borrow_mut().take() {
+        heart.retire();
+    }
+}
+
+/// The handshake of a new connection, with its deadline; then the link's own task, so that nothing of this one stays.
+async fn welcome(worker: Rc<Worker>, arrival: Arrival) {
+    let timing = &worker.shared.config.timing;
+    let deadline = SystemInstant::now() + timing.handshake;
+    let opened = worker
+        .now()
+        .plus_millis(u64::try_from(timing.handshake.as_millis()).unwrap_or(u64::MAX));
+    let peer = arrival.peer;
+    match timeout_at(deadline, link::upgrade(&worker.shared, arrival)).await {
+        Ok(Some(upgraded)) => {
+            let link = Link::new(
+                upgraded.connection,
+                upgraded.admission,
+                peer,
+                worker.decoder(),
+            );
+            worker.open(link, opened);
+        }
+        Ok(None) => {}
+        Err(_) => tracing::info!(%peer, "closed: no request in time"),
+    }
+}
+
+/// Flushes once a turn.
+async fn flusher(worker: Rc<Worker>) {
+    loop {
+        worker.flush.notified().await;
+        worker.flush_due.set(false);
+        worker.flush_all();
+    }
+}
+
+/// Tells the shard when its next timeout has come.
+async fn alarm(worker: Rc<Worker>) {
+    loop {
+        let next = worker.shard.borrow().next_timeout();
+        worker.timer_at.set(next);
+        match next {
+            None => worker.timer.notified().await,
+            Some(at) => {
+                tokio::select! {
+                    () = worker.timer.notified() => {}
+                    () = sleep_until(worker.shared.clock.system(at)) => worker.handle(worker.now(), Input::Timeout),
+                }
+            }
+        }
+    }
+}
+
+impl Worker {
+    pub(crate) fn now(&self) -> Instant {
+        self.shared.clock.now()
+    }
+
+    /// Hands an input to the shard and carries out what it asks for.
+    pub(crate) fn handle(self: &Rc<Self>, now: Instant, input: Input) {
+        self.shard.borrow_mut().handle(now, input);
+        self.after(now);
+    }
+
+    pub(crate) fn packet(self: &Rc<Self>, now: Instant, connection: ConnectionKey, packet: Packet) {
+        self.handle(now, Input::Packet { connection, packet });
+    }
+
+    pub(crate) fn heard(&self, now: Instant, connection: ConnectionKey) {
+        self.shard.borrow_mut().heard(now, connection);
+    }
+
+    /// Whether this connection may be read from now.
+    pub(crate) fn accepts_packets(&self, connection: ConnectionKey) -> bool {
+        self.shard.borrow().accepts_packets(connection)
+    }
+
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.mailboxes.is_crowded()
+    }
+
+    /// Wakes this link when the other shards have caught up.
+    pub(crate) fn wait_for_room(self: &Rc<Self>, waker: Waker) {
+        let mut crowd = self.crowd.borrow_mut();
+        crowd.push(waker);
+        if crowd.len() == 1 {
+            let worker = Rc::clone(self);
+            spawn_local(async move {
+                while worker.is_crowded() {
+                    tokio::time::sleep(CROWD_PAUSE).await;
+                }
+                worker.crowd.take().into_iter().for_each(Waker::wake);
+            });
+        }
+    }
+
+    /// A sign of life.
+    pub(crate) fn beat(&self) {
+        if let Some(heart) = &*self.heart.borrow() {
+            heart.beat();
+        }
+    }
+
+    pub(crate) fn links(&self) -> Vec<Rc<Link>> {
+        self.links.borrow().values().cloned().collect()
+    }
+
+    pub(crate) fn report(&self) {
+        self.shared.report(self.index, self.shard.borrow().stats());
+    }
+
+    /// What there is to send goes out at the end of the turn.
+    fn flush_soon(&self) {
+        if !self.flush_due.replace(true) {
+            self.flush.notify_one();
+        }
+    }
+
+    /// Sends what `link` has to send, if its socket takes it.
+    pub(crate) fn flush_link(self: &Rc<Self>, now: Instant, link: &Link) {
+        if link.is_blocked() {
+            return;
+        }
+        let mut output = Output::new();
+        self.shard
+            .borrow_mut()
+            .transmit(now, link.key(), &mut output);
+        link.send(now, output);
+        self.after(now);
+    }
+
+    /// The link's task is over.
+    pub(crate) fn task_ended(&self) {
+        self.tasks.set(self.tasks.get() - 1);
+        if self.tasks.get() == 0 {
+            self.emptied.notify_one();
+        }
+    }
+
+    /// Takes a link's transport away to its home shard.
+    pub(crate) fn send_home(&self, to: ShardId, moved: Moved) {
+        self.mailboxes
+            .send(usize::from(to.0), Mail::Moved(Box::new(moved)));
+    }
+
+    fn decoder(&self) -> weir_codec::Decoder {
+        weir_codec::Decoder::server(self.shared.config.limits.max_unauthenticated_packet_bytes)
+    }
+
+    fn open(self: &Rc<Self>, link: Link, deadline: Instant) -> Rc<Link> {
+        let now = self.now();
+        let key = self.shard.borrow_mut().open(now, deadline);
+        link.begin(key, now);
+        let link = Rc::new(link);
+        self.links.borrow_mut().insert(key, Rc::clone(&link));
+        self.tasks.set(self.tasks.get() + 1);
+        spawn_local(link::drive(Rc::clone(self), Rc::clone(&link)));
+        self.after(now);
+        link
+    }
+
+    fn adopt(self: &Rc<Self>, moved: Moved) {
+        let connection = match moved.connection.map_stream(tokio::net::TcpStream::from_std) {
+            Ok(connection) => connection,
+            Err(error) => {
+                return tracing::warn!(%error, peer = %moved.peer, "can't take over a connection");
+            }
+        };
+        let link = Link::new(connection, moved.admission, moved.peer, moved.decoder);
+        let link = self.open(link, moved.deadline);
+        self.packet(self.now(), link.key(), Packet::Connect(moved.connect));
+    }
+
+    /// After anything was told to the shard: its effects, its flush, its alarm.
+    fn after(self: &Rc<Self>, now: Instant) {
+        loop {
+            let effect = self.shard.borrow_mut().poll_effect();
+            match effect {
+                Some(effect) => self.carry_out(now, effect),
+                None => break,
+            }
+        }
+        if self.shard.borrow().is_dirty() || self.has_mail.get() {
+            self.flush_soon();
+        }
+        let next = self.shard.borrow().next_timeout();
+        let armed = self.timer_at.get();
+        if next.is_some_and(|next| armed.is_none_or(|armed| next < armed)) {
+            self.timer_at.set(next);
+            self.timer.notify_one();
+        }
+    }
+
+    fn carry_out(self: &Rc<Self>, now: Instant, effect: Effect) {
+        match effect {
+            Effect::Authenticate {
+                connection,
+                credentials,
+            } => {
+                spawn_local(authenticate(Rc::clone(self), connection, credentials));
+            }
+            Effect::Move {
+                connection,
+                to,
+                connect,
+                deadline,
+            } => {
+                if let Some(link) = self.links.borrow_mut().remove(&connection) {
+                    link.leave(to, connect, deadline);
+                }
+            }
+            Effect::Accepted {
+                connection,
+                welcome,
+            } => {
+                if let Some(link) = self.links.borrow().get(&connection) {
+                    link.accepted(&welcome, self.shared.config.limits.max_packet_bytes);
+                }
+            }
+            Effect::Forward { to, remote } => {
+                if let Some(batch) = self.outgoing.borrow_mut().get_mut(usize::from(to.0)) {
+                    batch.push(remote);
+                    self.has_mail.set(true);
+                }
+            }
+            Effect::Close { connection, end } => self.close(now, connection, end),
+        }
+    }
+
+    /// Sends a connection's last bytes and closes it; the engine can forget it.
+    fn close(self: &Rc<Self>, now: Instant, key: ConnectionKey, end: End) {
+        let link = self.links.borrow_mut().remove(&key);
+        if let Some(link) = link {
+            let mut output = Output::new();
+            self.shard.borrow_mut().transmit(now, key, &mut output);
+            link.close(now, output, end);
+        }
+        let lost = Lost::Closed;
+        self.shard.borrow_mut().handle(
+            now,
+            Input::Closed {
+                connection: key,
+                lost,
+            },
+        );
+    }
+
+    fn flush_all(self: &Rc<Self>) {
+        let now = self.now();
+        let mut dirty = Vec::new();
+        while let Some(key) = self.shard.borrow_mut().poll_dirty() {
+            dirty.push(key);
+        }
+        for key in dirty {
+            let link = self.links.borrow().get(&key).cloned();
+            if let Some(link) = link {
+                self.flush_link(now, &link);
+            }
+        }
+        self.post();
+    }
+
+    /// One batch to each shard that there is something for.
+    fn post(&self) {
+        if !self.has_mail.replace(false) {
+            return;
+        }
+        let from = ShardId(u16::try_from(self.index).unwrap_or(u16::MAX));
+        for (to, batch) in self.outgoing.borrow_mut().iter_mut().enumerate() {
+            if !batch.is_empty() {
+                let batch = std::mem::take(batch);
+                let cost_bytes = batch.iter().map(Remote::cost_bytes).sum();
+                self.mailboxes.send(
+                    to,
+                    Mail::Remote {
+                        from,
+                        batch,
+                        cost_bytes,
+                    },
+                );
+            }
+        }
+    }
+
+    /// Ends all connections and waits until they are closed, or until nobody should be waited for any more.
+    async fn shut_down(self: &Rc<Self>) {
+        let deadline = SystemInstant::now() + self.shared.config.timing.shutdown;
+        self.handle(self.now(), Input::Shutdown);
+        while self.tasks.get() > 0 {
+            if timeout_at(deadline, self.emptied.notified()).await.is_err() {
+                tracing::warn!(
+                    shard = self.index,
+                    connections = self.tasks.get(),
+                    "gave up on connections"
+                );
+                return;
+            }
+        }
+    }
+}
+
+async fn authenticate(
+    worker: Rc<Worker>,
+    connection: ConnectionKey,
+    credentials: Box<Credentials>,
+) {
+    let answer = worker.shared.providers.authenticate(&credentials).await;
+    worker.handle(worker.now(), Input::Authenticated { connection, answer });
+    let link = worker.links.borrow().get(&connection).cloned();
+    if let Some(link) = link {
+        link.wake();
+    }
+}
