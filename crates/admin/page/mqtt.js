@@ -87,6 +87,7 @@ export class Client extends EventTarget {
   }
 
   #request(bytesFor, isPublish = false) {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return Promise.reject(new Error("not connected"));
     const id = this.#freeId();
     const bytes = bytesFor(id);
     if (!this.#fits(bytes)) return tooLarge();

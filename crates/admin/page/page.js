@@ -114,8 +114,7 @@ function show(state, words) {
   element("status").dataset.state = state;
   element("status").textContent = words;
   connectForm.querySelector("fieldset").disabled = state !== "closed";
-  subscribeForm.querySelector("fieldset").disabled = !open;
-  publishForm.querySelector("fieldset").disabled = !open;
+  for (const part of document.querySelectorAll("fieldset.live")) part.disabled = !open;
   element("open").hidden = state !== "closed";
   element("close").hidden = state === "closed";
 }

@@ -79,6 +79,16 @@ impl Connection {
         }
     }
 
+    /// Whether the client takes a packet of this size.
+    pub(crate) fn takes(&self, packet: &Packet) -> bool {
+        let limit = self.max_packet_bytes;
+        // Few clients have a limit, so few packets have to be measured.
+        limit == u32::MAX
+            || packet
+                .encoded_bytes(self.version)
+                .is_ok_and(|bytes| bytes <= limit as usize)
+    }
+
     /// Adds a control packet to what is to be transmitted. It always fits: control packets are never dropped.
     pub(crate) fn send(&mut self, packet: &Packet) {
         // The engine builds no packet that its own encoder refuses; if it did, nothing would be written.

@@ -29,6 +29,8 @@ pub enum End {
     QueueFull,
     /// A retained message could not be stored since the limit is reached, and 3.x has no other way to say so.
     RetainedFull,
+    /// An answer that must be given is larger than the client's Maximum Packet Size [MQTT-3.1.2-24].
+    AnswerTooLarge,
     /// The server is shutting down.
     Shutdown,
 }
@@ -109,6 +111,7 @@ impl End {
             Self::KeepAliveTimeout => ReasonCode::KeepAliveTimeout,
             Self::ConnectTimeout => ReasonCode::MaximumConnectTime,
             Self::QueueFull | Self::RetainedFull => ReasonCode::QuotaExceeded,
+            Self::AnswerTooLarge => ReasonCode::PacketTooLarge,
             Self::Shutdown => ReasonCode::ServerShuttingDown,
         }
     }
@@ -122,6 +125,7 @@ impl End {
             Self::Malformed(error) if matches!(error.reason_code(), ReasonCode::PacketTooLarge) => {
                 1009
             }
+            Self::AnswerTooLarge => 1009,
             Self::Malformed(_) | Self::Violation(_) => 1002,
             Self::Lost(Lost::Transport { close_code, .. }) => *close_code,
             Self::Refused(_)
@@ -200,6 +204,9 @@ impl fmt::Display for End {
             Self::ConnectTimeout => f.write_str("no CONNECT in time"),
             Self::QueueFull => f.write_str("queue full: client reads too slowly"),
             Self::RetainedFull => f.write_str("retained message limit reached"),
+            Self::AnswerTooLarge => {
+                f.write_str("answer larger than the client's maximum packet size")
+            }
             Self::Shutdown => f.write_str("server shutting down"),
         }
     }

@@ -29,6 +29,8 @@ pub enum Input {
         connection: ConnectionKey,
         /// What is wrong with them.
         error: DecodeError,
+        /// The version they are in, if they said so before they went wrong.
+        version: Option<Version>,
     },
     /// The transport is gone.
     Closed {

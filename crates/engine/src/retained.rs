@@ -157,7 +157,7 @@ impl Retained {
             limit,
             |_, entry| match &entry.message {
                 Some(message) if entry.arrival <= before && !message.is_expired(now) => {
-                    visit(message)
+                    visit(message);
                 }
                 _ => {}
             },

@@ -5,6 +5,7 @@
 
 use crate::cast::{Cast, Variant};
 use crate::connection::Connection;
+use crate::end::End;
 use crate::id::{ConnectionKey, SessionKey};
 use crate::inflight::{Awaiting, Envelope, Identifiers};
 use crate::retained::Retained;
@@ -33,8 +34,8 @@ pub(crate) struct Roster {
     pub(crate) stats: Stats,
     /// Connections with something to transmit, each once.
     pub(crate) dirty: Vec<ConnectionKey>,
-    /// Connections whose session's queue is full: to be ended.
-    pub(crate) overflowed: Vec<ConnectionKey>,
+    /// Connections that can't go on, and why: to be ended.
+    pub(crate) doomed: Vec<(ConnectionKey, End)>,
 }
 
 impl Roster {
@@ -45,16 +46,22 @@ impl Roster {
             settings,
             stats: Stats::default(),
             dirty: Vec::new(),
-            overflowed: Vec::new(),
+            doomed: Vec::new(),
         }
     }
 
-    /// Adds a control packet to a connection's output.
+    /// Adds a control packet to a connection's output. One that is larger than the client takes can't be left out, so the
+    /// connection ends [MQTT-3.1.2-24].
     pub(crate) fn send(&mut self, key: ConnectionKey, packet: &Packet) {
-        if let Some(connection) = self.connections.get_mut(key) {
-            connection.send(packet);
-            mark_dirty(&mut self.dirty, key, connection);
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        if !connection.takes(packet) {
+            self.doomed.push((key, End::AnswerTooLarge));
+            return;
         }
+        connection.send(packet);
+        mark_dirty(&mut self.dirty, key, connection);
     }
 
     /// Whether the session has a connection.
@@ -225,7 +232,7 @@ impl Roster {
         self.stats.messages_dropped += 1;
         // Losing a QoS 1 or 2 message silently would break its promise: a client that is here is told.
         if let (Some(connection), true) = (session.connection, qos != Qos::AtMostOnce) {
-            self.overflowed.push(connection);
+            self.doomed.push((connection, End::QueueFull));
         }
     }
 }

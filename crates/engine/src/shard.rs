@@ -103,16 +103,20 @@ impl Shard {
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Packet { connection, packet } => self.handle_packet(now, connection, packet),
-            Input::Malformed { connection, error } => self.handle_malformed(now, connection, error),
+            Input::Malformed {
+                connection,
+                error,
+                version,
+            } => self.handle_malformed(now, connection, error, version),
             Input::Closed { connection, lost } => self.handle_closed(now, connection, lost),
             Input::Authenticated { connection, answer } => {
-                self.handle_authenticated(now, connection, answer)
+                self.handle_authenticated(now, connection, answer);
             }
             Input::Remote { from, remote } => self.handle_remote(now, from, remote),
             Input::Timeout => self.handle_timeout(now),
             Input::Shutdown => self.handle_shutdown(now),
         }
-        self.end_overflowed(now);
+        self.end_doomed(now);
     }
 
     /// Bytes came from the client, whole packets or not: it is alive.
@@ -164,7 +168,7 @@ impl Shard {
             *out = core::mem::take(&mut connection.output);
         }
         self.roster.pump(connection, &self.retained, now);
-        self.end_overflowed(now);
+        self.end_doomed(now);
         if let Some(state) = self.roster.connections.get_mut(connection)
             && !state.output.is_empty()
         {
@@ -231,12 +235,12 @@ impl Shard {
             Packet::PubComp(ack) => self.receive_pubcomp(now, key, session, &ack),
             Packet::Subscribe(subscribe) => self.receive_subscribe(now, key, session, &subscribe),
             Packet::Unsubscribe(unsubscribe) => {
-                self.receive_unsubscribe(key, session, &unsubscribe)
+                self.receive_unsubscribe(key, session, &unsubscribe);
             }
             // [MQTT-3.12.4-1]: a PINGREQ is answered.
             Packet::PingReq => self.roster.send(key, &Packet::PingResp),
             Packet::Disconnect(disconnect) => {
-                self.receive_disconnect(now, key, session, &disconnect)
+                self.receive_disconnect(now, key, session, &disconnect);
             }
             // [MQTT-3.1.0-2]: a second CONNECT is a protocol error.
             Packet::Connect(_) => self.end(now, key, End::Violation(Violation::SecondConnect)),
@@ -268,7 +272,7 @@ impl Shard {
         connection.timer = None;
         match connection.phase {
             Phase::AwaitingConnect { .. } | Phase::Authenticating { .. } => {
-                self.end(now, key, End::ConnectTimeout)
+                self.end(now, key, End::ConnectTimeout);
             }
             Phase::Connected(_) => self.check_keep_alive(now, key),
             Phase::Closing => {}

@@ -249,7 +249,7 @@ impl Link {
         let client_id = self.client_id.borrow();
         match (client_id.as_deref(), end) {
             (Some(client), End::Disconnected(_)) => {
-                tracing::info!(client, %peer, "disconnected: {end}")
+                tracing::info!(client, %peer, "disconnected: {end}");
             }
             (Some(client), _) => tracing::info!(client, %peer, code, "disconnected: {end}"),
             (None, _) => tracing::info!(%peer, code, "not connected: {end}"),
@@ -316,7 +316,15 @@ impl Link {
                 Ok(None) => return,
                 Err(error) => {
                     let connection = self.key();
-                    return worker.handle(now, Input::Malformed { connection, error });
+                    let version = self.decoder.borrow().version();
+                    return worker.handle(
+                        now,
+                        Input::Malformed {
+                            connection,
+                            error,
+                            version,
+                        },
+                    );
                 }
             }
         }

@@ -50,7 +50,12 @@ impl Shard {
         now: Instant,
         key: ConnectionKey,
         error: DecodeError,
+        version: Option<Version>,
     ) {
+        if let (Some(connection), Some(version)) = (self.roster.connections.get_mut(key), version) {
+            // A CONNECT that went wrong is refused in its own version.
+            connection.version = version;
+        }
         self.end(now, key, End::Malformed(error));
     }
 
@@ -86,11 +91,11 @@ impl Shard {
         }
     }
 
-    /// Clients whose queue overflowed while something was delivered are told so and disconnected.
-    pub(super) fn end_overflowed(&mut self, now: Instant) {
-        while !self.roster.overflowed.is_empty() {
-            for key in drain(&mut self.roster.overflowed) {
-                self.end(now, key, End::QueueFull);
+    /// Connections that something made impossible while it was delivered to them are told so and ended.
+    pub(super) fn end_doomed(&mut self, now: Instant) {
+        while !self.roster.doomed.is_empty() {
+            for (key, end) in drain(&mut self.roster.doomed) {
+                self.end(now, key, end);
             }
         }
     }

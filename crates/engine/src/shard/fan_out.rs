@@ -141,7 +141,7 @@ impl Shard {
         self.interest
             .matches(&message.topic, |matched| match matched {
                 Matched::Each(shards) => {
-                    wanted.shards.extend(shards.iter().map(|(shard, _)| *shard))
+                    wanted.shards.extend(shards.iter().map(|(shard, _)| *shard));
                 }
                 Matched::OneOf(group) => {
                     if let Some(shard) = choose_shard(group) {

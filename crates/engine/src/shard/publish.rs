@@ -54,10 +54,10 @@ impl Shard {
         };
         match self.publish(now, Some(session), &Arc::new(message)) {
             Routed::RetainedFull => {
-                self.refuse_publish(now, key, delivery, ReasonCode::QuotaExceeded)
+                self.refuse_publish(now, key, delivery, ReasonCode::QuotaExceeded);
             }
             Routed::ToNobody => {
-                self.received(key, session, delivery, ReasonCode::NoMatchingSubscribers)
+                self.received(key, session, delivery, ReasonCode::NoMatchingSubscribers);
             }
             Routed::ToSome => self.received(key, session, delivery, ReasonCode::Success),
         }
@@ -171,7 +171,7 @@ impl Shard {
     ) {
         match self.awaiting(session, ack.packet_id) {
             Some(Stage::Published(Qos::AtLeastOnce)) => {
-                self.finish(now, key, session, ack.packet_id)
+                self.finish(now, key, session, ack.packet_id);
             }
             Some(_) => self.end(now, key, End::Violation(Violation::Unexpected("PUBACK"))),
             // Of a session that was discarded meanwhile: nothing to do.
@@ -230,7 +230,7 @@ impl Shard {
         match self.awaiting(session, comp.packet_id) {
             Some(Stage::Released) => self.finish(now, key, session, comp.packet_id),
             Some(Stage::Published(_)) => {
-                self.end(now, key, End::Violation(Violation::Unexpected("PUBCOMP")))
+                self.end(now, key, End::Violation(Violation::Unexpected("PUBCOMP")));
             }
             None => {}
         }

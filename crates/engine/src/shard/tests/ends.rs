@@ -188,6 +188,22 @@ fn shutting_down_tells_everybody() {
     world.run("a< DISCONNECT 0x8b\na? server shutting down\nb? server shutting down");
 }
 
+/// [MQTT-3.1.2-24]
+#[test]
+fn an_answer_larger_than_the_client_takes_ends_the_connection() {
+    check(
+        "
+        a> CONNECT v5 max=30
+        a< CONNACK
+        a> SUBSCRIBE a,b,c
+        a< SUBACK 00 00 00
+        a> SUBSCRIBE a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z,1,2,3
+        a< DISCONNECT 0x95
+        a? answer larger than the client's maximum packet size
+        ",
+    );
+}
+
 /// [MQTT-3.14.2-2]
 #[test]
 fn an_expiry_of_zero_can_not_be_raised_at_disconnect() {
