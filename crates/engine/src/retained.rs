@@ -9,9 +9,11 @@
 
 use crate::id::ShardId;
 use crate::message::Message;
+use crate::settings::Settings;
 use crate::subscription::Subscription;
 use crate::time::Instant;
 use crate::timers::{Timer, TimerToken, Timers};
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use weir_codec::{TopicFilter, TopicName};
 use weir_router::{Page, RetainedTree};
@@ -22,6 +24,9 @@ pub(crate) type Stamp = (u64, ShardId);
 /// How long a deletion is remembered: longer than any message between shards is under way.
 const TOMBSTONE_SECONDS: u32 = 60;
 
+/// So many deletions are remembered at most; of more, the oldest are forgotten early.
+const TOMBSTONES: usize = 16_384;
+
 /// The retained messages of all topics.
 pub(crate) struct Retained {
     tree: RetainedTree<Entry>,
@@ -30,6 +35,9 @@ pub(crate) struct Retained {
     max_messages: usize,
     max_bytes: usize,
     arrivals: u64,
+    /// Deletions that are remembered, oldest first; one that was overtaken by a new value is still listed.
+    tombstones: VecDeque<(TopicName, u64)>,
+    max_tombstones: usize,
 }
 
 #[derive(Debug)]
@@ -55,14 +63,17 @@ pub(crate) struct Replay {
 pub(crate) struct Full;
 
 impl Retained {
-    pub(crate) fn new(max_messages: usize, max_bytes: usize) -> Self {
+    pub(crate) fn new(settings: &Settings, shards: u16) -> Self {
         Self {
             tree: RetainedTree::new(),
             messages: 0,
             bytes: 0,
-            max_messages,
-            max_bytes,
+            max_messages: settings.max_retained_messages,
+            max_bytes: settings.max_retained_bytes,
             arrivals: 0,
+            tombstones: VecDeque::new(),
+            // Nobody's older value can come back where there is nobody else.
+            max_tombstones: if shards == 1 { 0 } else { TOMBSTONES },
         }
     }
 
@@ -105,31 +116,57 @@ impl Retained {
         }
         self.arrivals += 1;
         let message = (!message.payload.is_empty()).then_some(message);
+        self.count(message.as_deref(), true);
         let tidy_at = match &message {
             Some(message) => message.expires_at,
             None => Some(now.plus_seconds(TOMBSTONE_SECONDS)),
         };
-        self.count(message.as_deref(), true);
+        let is_tombstone = message.is_none();
         let entry = Entry {
             message,
             stamp,
             arrival: self.arrivals,
             timer: tidy_at.map(|at| timers.set(at, Timer::Retained(topic.clone()))),
         };
-        if let Some(old) = self.tree.insert(topic, entry) {
+        if let Some(old) = self.tree.insert(topic.clone(), entry) {
             timers.clear(old.timer);
             self.count(old.message.as_deref(), false);
+        }
+        if is_tombstone {
+            self.tombstones.push_back((topic, self.arrivals));
+            self.bury_oldest(timers);
+        }
+    }
+
+    /// Keeps the number of remembered deletions within its limit.
+    fn bury_oldest(&mut self, timers: &mut Timers) {
+        while self.tombstones.len() > self.max_tombstones
+            && let Some((topic, arrival)) = self.tombstones.pop_front()
+        {
+            let is_same = |entry: &Entry| entry.arrival == arrival;
+            if self.tree.get(topic.as_str()).is_some_and(is_same)
+                && let Some(entry) = self.tree.remove(topic.as_str())
+            {
+                timers.clear(entry.timer);
+            }
         }
     }
 
     /// The topic's timer fired: its message has expired or its deletion is old. Returns whether a message expired.
     pub(crate) fn tidy(&mut self, topic: &TopicName) -> bool {
-        let old = self
-            .tree
-            .remove(topic.as_str())
-            .and_then(|entry| entry.message);
-        self.count(old.as_deref(), false);
-        old.is_some()
+        let Some(entry) = self.tree.remove(topic.as_str()) else {
+            return false;
+        };
+        if entry.message.is_none() {
+            // Timers of deletions fire in the order of the list.
+            while let Some((_, arrival)) = self.tombstones.front()
+                && *arrival <= entry.arrival
+            {
+                self.tombstones.pop_front();
+            }
+        }
+        self.count(entry.message.as_deref(), false);
+        entry.message.is_some()
     }
 
     /// A replay of everything that is set now, for a subscription made now.

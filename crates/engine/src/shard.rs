@@ -49,8 +49,8 @@ pub struct Shard {
     interest: SubscriptionTree<ShardId, Members>,
     /// This shard's members of each shared subscription.
     groups: BTreeMap<TopicFilter, Members>,
-    /// SUBACKs that wait until every shard knows of the interest.
-    subacks: Gate<subscribe::Answer>,
+    /// SUBACKs and UNSUBACKs that wait until every shard knows of the interest.
+    answers: Gate<subscribe::Answer>,
     interest_marks: interest::Marks,
     retained: Retained,
     timers: Timers,
@@ -74,9 +74,9 @@ impl Shard {
             subscriptions: SubscriptionTree::new(seed.rotate_left(16)),
             interest: SubscriptionTree::new(seed.rotate_left(24)),
             groups: BTreeMap::new(),
-            subacks: Gate::new(),
+            answers: Gate::new(),
             interest_marks: interest::Marks::new(id, shards),
-            retained: Retained::new(settings.max_retained_messages, settings.max_retained_bytes),
+            retained: Retained::new(&settings, shards),
             roster: Roster::new(settings),
             timers: Timers::default(),
             effects: VecDeque::new(),
@@ -235,7 +235,7 @@ impl Shard {
             Packet::PubComp(ack) => self.receive_pubcomp(now, key, session, &ack),
             Packet::Subscribe(subscribe) => self.receive_subscribe(now, key, session, &subscribe),
             Packet::Unsubscribe(unsubscribe) => {
-                self.receive_unsubscribe(key, session, &unsubscribe);
+                self.receive_unsubscribe(now, key, session, &unsubscribe);
             }
             // [MQTT-3.12.4-1]: a PINGREQ is answered.
             Packet::PingReq => self.roster.send(key, &Packet::PingResp),

@@ -25,6 +25,9 @@ use weir_ws::{CloseCode, Connection, ConnectionError, Event, HandshakeConfig, Ou
 /// Reads of one link in one turn; then others have theirs.
 const READS_PER_TURN: usize = 8;
 
+/// So many bytes of a packet that is not whole yet keep a connection alive.
+const PROGRESS_BYTES: usize = 4096;
+
 /// A client's transport on this shard.
 pub(crate) struct Link {
     key: Cell<ConnectionKey>,
@@ -39,6 +42,7 @@ pub(crate) struct Link {
     ended: Cell<bool>,
     /// Not read from until something is transmitted.
     paused: Cell<bool>,
+    unheard_bytes: Cell<usize>,
     heard_at: Cell<Instant>,
     sent_at: Cell<Instant>,
 }
@@ -144,6 +148,7 @@ impl Link {
             leaving: RefCell::default(),
             ended: Cell::new(false),
             paused: Cell::new(false),
+            unheard_bytes: Cell::new(0),
             heard_at: Cell::default(),
             sent_at: Cell::default(),
         }
@@ -345,7 +350,7 @@ impl Link {
         match event {
             Ok(Event::Data(bytes)) => {
                 self.heard_at.set(now);
-                worker.heard(now, self.key());
+                self.count_progress(worker, now, bytes.len());
                 self.decoder.borrow_mut().push(bytes);
             }
             Ok(Event::Pong) => self.heard_at.set(now),
@@ -358,6 +363,15 @@ impl Link {
             }
             Err(_) => self.lose(worker, now, Lost::Reset),
         }
+    }
+
+    /// A large packet that is on its way counts as a sign of life, if it makes progress.
+    fn count_progress(&self, worker: &Worker, now: Instant, bytes: usize) {
+        let unheard = self.unheard_bytes.get() + bytes;
+        if unheard >= PROGRESS_BYTES {
+            worker.heard(now, self.key());
+        }
+        self.unheard_bytes.set(unheard % PROGRESS_BYTES);
     }
 
     fn lose(&self, worker: &Rc<Worker>, now: Instant, lost: Lost) {

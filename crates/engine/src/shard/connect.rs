@@ -4,6 +4,7 @@
 //! session. A refusal is a CONNACK too; see end.rs.
 
 use super::Shard;
+use super::publish::is_allowed;
 use crate::aliases::OutboundAliases;
 use crate::connection::Phase;
 use crate::end::{End, Refusal};
@@ -106,7 +107,7 @@ impl Shard {
 
     fn check_admission(&self, connect: &Connect, grant: &Grant) -> Result<(), Refusal> {
         if let Some(will) = &connect.will {
-            if !grant.permissions.may_publish(&will.topic) {
+            if !is_allowed(&*grant.permissions, &will.topic) {
                 return Err(Refusal::WillNotAuthorized);
             }
             if will.topic.levels().count() > self.roster.settings.max_topic_levels {

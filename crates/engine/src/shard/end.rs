@@ -139,13 +139,13 @@ impl Shard {
             .will
             .take_if(|will| will.due_at.is_some_and(|at| at <= now));
         if session.expires_at.is_some_and(|at| at <= now) {
-            self.publish_will(now, will);
+            self.publish_will(now, key, will);
             return self.remove_session(now, key);
         }
         let waiting = session.will.as_ref().and_then(|will| will.due_at);
         let next = [waiting, session.expires_at].into_iter().flatten().min();
         session.timer = next.map(|at| self.timers.set(at, Timer::Session(key)));
-        self.publish_will(now, will);
+        self.publish_will(now, key, will);
     }
 
     /// Forgets a session; a will that still waits is published: the session's end does not swallow it [MQTT-3.1.2-8].
@@ -158,16 +158,16 @@ impl Shard {
         for filter in &session.subscriptions {
             self.unsubscribe(key, filter, false);
         }
-        self.publish_will(now, session.will);
+        self.publish_will(now, key, session.will);
     }
 
-    fn publish_will(&mut self, now: Instant, will: Option<Will>) {
+    fn publish_will(&mut self, now: Instant, of: SessionKey, will: Option<Will>) {
         let Some(mut will) = will else {
             return;
         };
         will.message.expires_at = will.expiry_seconds.map(|seconds| now.plus_seconds(seconds));
         // A retained will that finds no room is still delivered to those who are here.
-        let _ = self.publish(now, None, &Arc::new(will.message));
+        let _ = self.publish(now, Some(of), &Arc::new(will.message));
     }
 }
 

@@ -135,9 +135,9 @@ impl Shard {
 
     pub(super) fn interest_seen(&mut self, now: Instant, by: ShardId, mark: u64) {
         self.interest_marks.see(by, mark);
-        self.subacks.pass(self.interest_marks.seen_by_all());
-        while let Some(answer) = self.subacks.release() {
-            self.answer_subscribe(now, answer);
+        self.answers.pass(self.interest_marks.seen_by_all());
+        while let Some(answer) = self.answers.release() {
+            self.give_answer(now, answer);
         }
     }
 

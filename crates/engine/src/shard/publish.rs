@@ -14,6 +14,7 @@ use crate::end::{End, Violation};
 use crate::id::{ConnectionKey, SessionKey};
 use crate::inflight::Awaiting;
 use crate::message::Message;
+use crate::permission::Permissions;
 use crate::time::Instant;
 use alloc::sync::Arc;
 use weir_codec::{
@@ -109,10 +110,8 @@ impl Shard {
     }
 
     fn may_publish(&self, session: SessionKey, topic: &TopicName) -> bool {
-        // `$SYS` is the server's own [MQTT-4.7.2-1].
-        let reserved = topic.levels().next() == Some("$SYS");
         let session = self.roster.sessions.get(session);
-        !reserved && session.is_some_and(|session| session.permissions.may_publish(topic))
+        session.is_some_and(|session| is_allowed(&*session.permissions, topic))
     }
 
     /// The message was taken: remembers a QoS 2 id and acknowledges.
@@ -256,6 +255,11 @@ impl Shard {
         connection.restore_send_quota();
         self.roster.pump(key, &self.retained, now);
     }
+}
+
+/// Whether a client with these permissions may publish to `topic`. `$SYS` is the server's own (section 4.7.2).
+pub(super) fn is_allowed(permissions: &dyn Permissions, topic: &TopicName) -> bool {
+    topic.levels().next() != Some("$SYS") && permissions.may_publish(topic)
 }
 
 /// Where a message in flight stands.

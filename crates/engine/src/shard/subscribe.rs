@@ -15,11 +15,11 @@ use weir_codec::{
     UnsubAck, Unsubscribe,
 };
 
-/// A SUBACK and what follows it: the retained messages of the new subscriptions.
+/// A SUBACK or UNSUBACK and what follows it: the retained messages of the new subscriptions.
 #[derive(Debug)]
 pub(super) struct Answer {
     connection: ConnectionKey,
-    suback: SubAck,
+    packet: Packet,
     replays: Vec<(TopicFilter, Replay)>,
 }
 
@@ -51,17 +51,21 @@ impl Shard {
         };
         let answer = Answer {
             connection: key,
-            suback,
+            packet: Packet::SubAck(suback),
             replays,
         };
         // [MQTT-3.8.4-1]: SUBSCRIBE is answered with SUBACK, when every shard knows of the interest.
-        self.subacks.pass(self.interest_marks.seen_by_all());
-        if let Some(answer) = self.subacks.hold(self.interest_marks.told(), answer) {
-            self.answer_subscribe(now, answer);
+        self.hold_answer(now, answer);
+    }
+
+    fn hold_answer(&mut self, now: Instant, answer: Answer) {
+        self.answers.pass(self.interest_marks.seen_by_all());
+        if let Some(answer) = self.answers.hold(self.interest_marks.told(), answer) {
+            self.give_answer(now, answer);
         }
     }
 
-    pub(super) fn answer_subscribe(&mut self, now: Instant, answer: Answer) {
+    pub(super) fn give_answer(&mut self, now: Instant, answer: Answer) {
         let key = answer.connection;
         let Some(session) = self
             .roster
@@ -71,9 +75,15 @@ impl Shard {
         else {
             return;
         };
-        self.roster.send(key, &Packet::SubAck(answer.suback));
+        self.roster.send(key, &answer.packet);
         if let Some(session) = self.roster.sessions.get_mut(session) {
-            session.replays.extend(answer.replays);
+            // A subscription may have been taken back while its SUBACK waited.
+            let still = |filter: &TopicFilter| session.subscriptions.contains(filter);
+            let replays = answer
+                .replays
+                .into_iter()
+                .filter(|(filter, _)| still(filter));
+            session.replays.extend(replays);
         }
         self.roster.pump(key, &self.retained, now);
     }
@@ -118,6 +128,7 @@ impl Shard {
 
     pub(super) fn receive_unsubscribe(
         &mut self,
+        now: Instant,
         key: ConnectionKey,
         session: SessionKey,
         unsubscribe: &Unsubscribe,
@@ -126,13 +137,19 @@ impl Shard {
             Ok(filter) => self.unsubscribe_one(session, &filter),
             Err(_) => ReasonCode::TopicFilterInvalid,
         });
-        // [MQTT-3.10.4-4], [MQTT-3.10.4-5]: answered with UNSUBACK even if nothing matched.
+        // [MQTT-3.10.4-4], [MQTT-3.10.4-5]: answered with UNSUBACK even if nothing matched; behind the SUBACKs that wait, so
+        // that the client hears of what it did in that order.
         let unsuback = UnsubAck {
             packet_id: unsubscribe.packet_id,
             reasons: reasons.collect(),
             properties: Properties::default(),
         };
-        self.roster.send(key, &Packet::UnsubAck(unsuback));
+        let answer = Answer {
+            connection: key,
+            packet: Packet::UnsubAck(unsuback),
+            replays: Vec::new(),
+        };
+        self.hold_answer(now, answer);
     }
 
     fn unsubscribe_one(&mut self, key: SessionKey, filter: &TopicFilter) -> ReasonCode {

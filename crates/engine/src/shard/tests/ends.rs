@@ -180,6 +180,25 @@ fn a_will_waits_for_its_delay() {
     );
 }
 
+/// [MQTT-3.8.3-3], and `$SYS` is the server's own.
+#[test]
+fn a_will_is_bound_by_what_binds_a_publish() {
+    check(
+        "
+        a> CONNECT v5 will=will/a expiry=100
+        a< CONNACK
+        a> SUBSCRIBE will/# q1 nolocal
+        a< SUBACK 01
+        a! close
+        a> CONNECT v5 dirty
+        a< CONNACK present
+        b> CONNECT v5 will=$SYS/version
+        b< CONNACK 0x87
+        b? refused: not authorized to publish the will
+        ",
+    );
+}
+
 #[test]
 fn shutting_down_tells_everybody() {
     let mut world = World::new(1);

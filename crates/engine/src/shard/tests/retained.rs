@@ -92,6 +92,19 @@ fn a_deletion_leaves_nothing_behind_in_the_end() {
 }
 
 #[test]
+fn deletions_are_remembered_within_a_limit() {
+    for (shards, remembered) in [(1, 0), (2, 16_384)] {
+        let mut world = World::new(shards);
+        world.run("a> CONNECT v5\na< CONNACK");
+        for n in 0..17_000 {
+            world.run_step(&std::format!("a> PUBLISH t/{n} - retain"));
+        }
+        let timers = world.footprint().iter().map(|tables| tables[7]).max();
+        assert_eq!(timers, Some(remembered));
+    }
+}
+
+#[test]
 fn a_replay_larger_than_the_outbox_comes_whole() {
     let settings = Settings {
         outbox_bytes: 100,

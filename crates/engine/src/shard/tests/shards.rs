@@ -62,6 +62,14 @@ fn retained_messages_are_on_every_shard() {
     );
 }
 
+#[test]
+fn an_unsubscribe_does_not_overtake_the_subscribe_before_it() {
+    let mut world = World::new(3);
+    world.run("a> CONNECT v5\na< CONNACK\na> PUBLISH t x retain");
+    world.together(&["a> SUBSCRIBE t", "a> UNSUBSCRIBE t"]);
+    world.run("a< SUBACK 00\na< UNSUBACK 00");
+}
+
 /// [MQTT-4.8.2-4]: a message goes to one member; they take turns, wherever they are.
 #[test]
 fn members_of_a_shared_subscription_take_turns() {

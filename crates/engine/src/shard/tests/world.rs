@@ -26,6 +26,7 @@ pub(super) struct World {
     mail: VecDeque<(ShardId, ShardId, crate::Remote)>,
     clients: BTreeMap<String, Client>,
     now: Instant,
+    is_settling: bool,
 }
 
 struct Client {
@@ -50,6 +51,7 @@ impl World {
             mail: VecDeque::new(),
             clients: BTreeMap::new(),
             now: Instant::from_millis(1_000),
+            is_settling: true,
         }
     }
 
@@ -78,6 +80,14 @@ impl World {
     /// Runs one line without asking whether everybody is done.
     pub(super) fn run_step(&mut self, line: &str) {
         self.line(line);
+    }
+
+    /// Runs lines that arrive together: nothing else happens between them.
+    pub(super) fn together(&mut self, lines: &[&str]) {
+        self.is_settling = false;
+        lines.iter().for_each(|line| self.line(line));
+        self.is_settling = true;
+        self.settle();
     }
 
     pub(super) fn shutdown(&mut self) {
@@ -187,7 +197,9 @@ impl World {
 
     fn tell(&mut self, shard: usize, input: Input) {
         self.shards[shard].handle(self.now, input);
-        self.settle();
+        if self.is_settling {
+            self.settle();
+        }
     }
 
     /// Effects are carried out, mail delivered, and everything transmitted, until nothing moves any more.
