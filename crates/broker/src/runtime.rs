@@ -135,6 +135,7 @@ async fn serve(
 ) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Start)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Start)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Start)?;
     let mut accepting = tokio::task::JoinSet::new();
     for (index, listener) in shared.config.listeners.iter().enumerate() {
         let listening = Listening::bind(index, listener.bind)
@@ -145,11 +146,15 @@ async fn serve(
         accepting.spawn(listening.accept(Arc::clone(shared), mailboxes.clone()));
     }
     notify::ready();
-    let signal = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-        // Half a broker is worse than none: whoever supervises it starts a whole one.
-        _ = deaths.recv() => return Err(RunError::ShardDied),
+    let signal = loop {
+        tokio::select! {
+            _ = terminate.recv() => break "SIGTERM",
+            _ = interrupt.recv() => break "SIGINT",
+            // Log rotation sends it by habit; it must not end the broker.
+            _ = hangup.recv() => tracing::warn!("SIGHUP: nothing is reloaded; restart to apply a changed configuration"),
+            // Half a broker is worse than none: whoever supervises it starts a whole one.
+            _ = deaths.recv() => return Err(RunError::ShardDied),
+        }
     };
     notify::stopping();
     tracing::info!(signal, "stopping");

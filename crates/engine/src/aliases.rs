@@ -1,4 +1,4 @@
-//! Topic aliases of one connection, each direction on its own [MQTT-3.3.2-11].
+//! Topic aliases of one connection, each direction on its own; they end with it [MQTT-3.3.2-7].
 //!
 //! An alias is only recorded once the frame that sets it is enqueued or was received whole: the other side then knows it too.
 
@@ -24,7 +24,7 @@ impl InboundAliases {
         let Some(alias) = alias else {
             return topic.ok_or(Violation::TopicAliasUnknown);
         };
-        // [MQTT-3.3.2-9]: never above the maximum that our CONNACK announced; 0 is refused by the decoder.
+        // [MQTT-3.3.2-9], [MQTT-3.2.2-17], [MQTT-3.2.2-18]: never above the maximum that our CONNACK announced; 0 is refused by the decoder.
         if alias > maximum {
             return Err(Violation::TopicAliasTooLarge);
         }
@@ -61,7 +61,7 @@ pub(crate) struct OutboundAliases {
 }
 
 impl OutboundAliases {
-    /// Aliases from 1 to `maximum`; 0 sends none [MQTT-3.3.2-10].
+    /// Aliases from 1 to `maximum`; 0 sends none [MQTT-3.1.2-26], [MQTT-3.1.2-27], [MQTT-3.3.2-11].
     pub(crate) fn new(maximum: u16) -> Self {
         Self {
             maximum,

@@ -84,7 +84,7 @@ impl Cast {
 
     fn encode(&self, variant: &Variant) -> Result<PublishFrame, EncodeError> {
         let message = &*self.message;
-        // A topic the client knows by its alias goes out empty [MQTT-3.3.2-8].
+        // A topic the client knows by its alias goes out empty (section 3.3.2.3.4).
         let known_by_alias = variant.alias.is_some_and(|alias| alias.known);
         let head = PublishHead {
             version: variant.version,

@@ -23,7 +23,7 @@ pub enum End {
     TakenOver,
     /// Nothing was heard for one and a half times the Keep Alive [MQTT-3.1.2-22].
     KeepAliveTimeout,
-    /// No CONNECT came in time [MQTT-3.1.4-1].
+    /// No CONNECT came in time (section 3.1.4).
     ConnectTimeout,
     /// The session's queue is full: the client reads more slowly than messages for it arrive.
     QueueFull,
@@ -38,7 +38,7 @@ pub enum End {
 /// Why a CONNECT was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// An empty Client Identifier with Clean Session 0 [MQTT-3.1.3-8], or one that 3.1 does not allow.
+    /// An empty Client Identifier with Clean Session 0 [MQTT3-3.1.3-8], or one that 3.1 does not allow.
     ClientIdInvalid,
     /// User name and password are wrong or missing.
     BadCredentials,
@@ -63,17 +63,17 @@ pub enum Violation {
     SecondConnect,
     /// A packet of this name before the connection was accepted, or one only a server sends.
     Unexpected(&'static str),
-    /// AUTH without enhanced authentication [MQTT-4.12.1-1].
+    /// AUTH without enhanced authentication [MQTT-4.12.0-7].
     UnexpectedAuth,
-    /// More QoS 1 and 2 messages unacknowledged than our Receive Maximum [MQTT-3.3.4-9].
+    /// More QoS 1 and 2 messages unacknowledged than our Receive Maximum [MQTT-3.3.4-7].
     ReceiveMaximumExceeded,
     /// A Topic Alias that is 0 or above our Topic Alias Maximum [MQTT-3.3.2-9].
     TopicAliasTooLarge,
     /// A Topic Alias that stands for no topic yet.
     TopicAliasUnknown,
-    /// DISCONNECT raised a Session Expiry Interval that was 0 [MQTT-3.14.2-2].
+    /// DISCONNECT raised a Session Expiry Interval that was 0 (section 3.14.2.2.2).
     SessionExpiryRaised,
-    /// A publish that this client may not make, where 3.x has no other way to say so [MQTT-3.3.5-2].
+    /// A publish that this client may not make, where 3.x has no other way to say so [MQTT3-3.3.5-2].
     PublishNotAuthorized,
     /// A topic name with more levels than the server takes.
     TopicTooDeep,

@@ -33,7 +33,7 @@ pub(crate) struct Envelope {
 pub(crate) enum Awaiting {
     /// PUBACK or PUBREC.
     Publish(Envelope),
-    /// PUBCOMP: the client has the message, PUBREL was sent [MQTT-4.3.3-8].
+    /// PUBCOMP: the client has the message, PUBREL was sent [MQTT-4.3.3-5], [MQTT-4.3.3-6].
     Release,
 }
 
@@ -42,8 +42,15 @@ pub(crate) enum Awaiting {
 pub(crate) struct Inflight {
     /// The id of the window's first slot, less one.
     first: u16,
-    slots: VecDeque<Option<Awaiting>>,
+    slots: VecDeque<Option<Slot>>,
     used: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    awaiting: Awaiting,
+    /// Whether the message took send quota on the present connection, to be given back when it is done with.
+    counts: bool,
 }
 
 /// Ids run from 1 to 65,535.
@@ -66,33 +73,49 @@ impl Inflight {
             return None;
         }
         let id = self.id_at(self.slots.len())?;
-        self.slots.push_back(Some(Awaiting::Publish(envelope)));
+        self.slots.push_back(Some(Slot {
+            awaiting: Awaiting::Publish(envelope),
+            counts: true,
+        }));
         self.used += 1;
         Some(id)
     }
 
     /// The slot of `id`, if it is in flight.
     pub(crate) fn awaiting(&self, id: PacketId) -> Option<&Awaiting> {
-        self.slots.get(self.index(id))?.as_ref()
+        Some(&self.slots.get(self.index(id))?.as_ref()?.awaiting)
+    }
+
+    /// A new connection begins: nothing has taken quota on it.
+    pub(crate) fn uncount(&mut self) {
+        self.slots
+            .iter_mut()
+            .flatten()
+            .for_each(|slot| slot.counts = false);
+    }
+
+    /// The message of `id` was sent again and takes quota.
+    pub(crate) fn count(&mut self, id: PacketId) {
+        let index = self.index(id);
+        if let Some(Some(slot)) = self.slots.get_mut(index) {
+            slot.counts = true;
+        }
     }
 
     /// PUBREC came: from now on the slot waits for PUBCOMP.
     pub(crate) fn release(&mut self, id: PacketId) {
         let index = self.index(id);
-        if let Some(slot @ Some(_)) = self.slots.get_mut(index) {
-            *slot = Some(Awaiting::Release);
+        if let Some(Some(slot)) = self.slots.get_mut(index) {
+            slot.awaiting = Awaiting::Release;
         }
     }
 
-    /// The message of `id` is done with; returns whether it was in flight.
+    /// The message of `id` is done with; returns whether it gives back send quota.
     pub(crate) fn finish(&mut self, id: PacketId) -> bool {
         let index = self.index(id);
-        let Some(slot) = self.slots.get_mut(index) else {
+        let Some(slot) = self.slots.get_mut(index).and_then(Option::take) else {
             return false;
         };
-        if slot.take().is_none() {
-            return false;
-        }
         self.used -= 1;
         while let Some(None) = self.slots.front() {
             self.slots.pop_front();
@@ -101,13 +124,13 @@ impl Inflight {
         if self.slots.is_empty() {
             self.slots = VecDeque::new();
         }
-        true
+        slot.counts
     }
 
     /// Everything in flight, in the order it was sent.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (PacketId, &Awaiting)> {
         let slots = self.slots.iter().enumerate();
-        slots.filter_map(|(index, slot)| Some((self.id_at(index)?, slot.as_ref()?)))
+        slots.filter_map(|(index, slot)| Some((self.id_at(index)?, &slot.as_ref()?.awaiting)))
     }
 
     fn id_at(&self, index: usize) -> Option<PacketId> {

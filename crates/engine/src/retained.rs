@@ -98,7 +98,7 @@ impl Retained {
         }
     }
 
-    /// Sets or, with an empty payload, deletes the topic's message [MQTT-3.3.1-5..7], unless a later one is there.
+    /// Sets or, with an empty payload, deletes the topic's message [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7], unless a later one is there.
     pub(crate) fn set(
         &mut self,
         message: Arc<Message>,

@@ -125,6 +125,31 @@ impl Roster {
         }
     }
 
+    /// A connection takes up its session: what was in flight is sent again, as far as window and socket have room
+    /// [MQTT-4.4.0-1]. A PUBREL needs no room in the window, so it is not held up by a PUBLISH before it [MQTT-4.9.0-3].
+    pub(crate) fn resume(&mut self, key: ConnectionKey, now: Instant) {
+        let Some(to) = self.connections.get(key).and_then(Connection::session) else {
+            return;
+        };
+        let (Some(session), Some(connection)) =
+            (self.sessions.get_mut(to), self.connections.get_mut(key))
+        else {
+            return;
+        };
+        session.inflight.uncount();
+        let ids: Vec<_> = session.inflight.iter().map(|(id, _)| id).collect();
+        let mut is_held_up = false;
+        for id in ids {
+            let is_release = matches!(session.inflight.awaiting(id), Some(Awaiting::Release));
+            is_held_up |= !is_release && !has_room(&self.settings, connection);
+            if (is_held_up && !is_release) || !resend(session, connection, id, now) {
+                is_held_up = true;
+                session.resend.push_back(id);
+            }
+        }
+        mark_dirty(&mut self.dirty, key, connection);
+    }
+
     fn pump_resend(&mut self, key: ConnectionKey, to: SessionKey, now: Instant) {
         let (Some(session), Some(connection)) =
             (self.sessions.get_mut(to), self.connections.get_mut(key))
@@ -197,7 +222,7 @@ impl Roster {
         let identifiers = identifiers_of(&subscription);
         let more = retained.page(&filter, &mut replay, REPLAY_STEP, now, |message| {
             let mut cast = Cast::kept(Arc::clone(message), now);
-            // [MQTT-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
+            // [MQTT3-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
             self.deliver(to, &subscription, identifiers.clone(), true, &mut cast);
         });
         if let (true, Some(session)) = (more, self.sessions.get_mut(to)) {
@@ -261,7 +286,7 @@ fn has_room(settings: &Settings, connection: &Connection) -> bool {
     connection.output.len() < settings.outbox_bytes
 }
 
-/// Whether one more message of this QoS may be in flight [MQTT-3.3.4-9 for us as the sender].
+/// Whether one more message of this QoS may be in flight [MQTT-3.3.4-9], [MQTT-4.9.0-2].
 fn has_window(settings: &Settings, session: &Session, connection: &Connection, qos: Qos) -> bool {
     qos == Qos::AtMostOnce
         || (connection.send_quota > 0
@@ -361,6 +386,7 @@ fn resend(session: &mut Session, connection: &mut Connection, id: PacketId, now:
                 &mut connection.output,
             );
             connection.send_quota -= 1;
+            session.inflight.count(id);
         }
         // Larger than this connection takes: as if it had been delivered [MQTT-3.1.2-25].
         _ => {

@@ -34,7 +34,7 @@ pub struct Settings {
     pub max_retained_bytes: usize,
     /// Longest Session Expiry Interval granted, in seconds; `u32::MAX` lets sessions live for ever.
     pub session_expiry_max_seconds: u32,
-    /// Keep Alive imposed on 5.0 clients (Server Keep Alive), in seconds; 0 leaves it to the client.
+    /// Longest Keep Alive of 5.0 clients (told as Server Keep Alive), in seconds; 0 leaves it to the client.
     pub server_keep_alive_seconds: u16,
 }
 
@@ -42,7 +42,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_packet_bytes: 1 << 20,
-            receive_maximum: 256,
+            receive_maximum: 4096,
             topic_alias_maximum: 64,
             outgoing_alias_maximum: 64,
             inflight_maximum: 1024,

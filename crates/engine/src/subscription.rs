@@ -33,7 +33,7 @@ impl Subscription {
     }
 }
 
-/// Whether retained messages go to a subscription that was just made [MQTT-3.3.1-9..11].
+/// Whether retained messages go to a subscription that was just made [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11].
 pub(crate) fn wants_retained(handling: RetainHandling, is_new: bool) -> bool {
     match handling {
         RetainHandling::SendAtSubscribe => true,

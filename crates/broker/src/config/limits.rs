@@ -67,7 +67,7 @@ impl Limits {
             max_header_bytes: bytes(from, "max_header_bytes", 40 * KIB, 8 * KIB..=MIB),
             max_packet_bytes: u32::try_from(packet_bytes).unwrap_or(u32::MAX),
             max_unauthenticated_packet_bytes: unauthenticated(from, packet_bytes),
-            receive_maximum: from.integer("receive_maximum", 256, 1..=65_535, "messages"),
+            receive_maximum: from.integer("receive_maximum", 4096, 1..=65_535, "messages"),
             inflight_maximum: from.integer("inflight_maximum", 1024, 1..=65_535, "messages"),
             topic_alias_maximum: aliases(from, "topic_alias_maximum"),
             outgoing_topic_alias_maximum: aliases(from, "outgoing_topic_alias_maximum"),

@@ -30,6 +30,8 @@ impl Shard {
             .properties
             .request_problem_information()
             .unwrap_or(true);
+        // From the first answer on: a CONNACK that refuses has to fit too [MQTT-3.1.2-24].
+        connection.max_packet_bytes = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
         if let Err(refusal) = check_client_id(&connect) {
             return self.end(now, key, End::Refused(refusal));
         }
@@ -86,16 +88,40 @@ impl Shard {
                 return;
             }
         };
-        let admitted = answer.and_then(|grant| {
-            self.check_admission(&connect, &grant)?;
-            Ok(grant)
-        });
+        let connack = self.connack(&connect, assigned);
+        let admitted = answer
+            .and_then(|grant| self.check_admission(&connect, &grant).map(|()| grant))
+            .map_err(End::Refused)
+            .and_then(|grant| self.check_fits(key, &connack).map(|()| grant));
         match admitted {
-            Ok(grant) => self.accept(now, key, &connect, grant, assigned),
-            Err(refusal) => {
+            Ok(grant) => self.accept(now, key, &connect, grant, connack),
+            Err(end) => {
                 self.restore_phase(key, connect, assigned);
-                self.end(now, key, End::Refused(refusal));
+                self.end(now, key, end);
             }
+        }
+    }
+
+    /// The CONNACK that accepts; whether a session is present is not decided yet.
+    fn connack(&self, connect: &Connect, assigned: bool) -> ConnAck {
+        ConnAck {
+            session_present: false,
+            reason: ReasonCode::Success,
+            properties: match connect.version {
+                Version::V5 => announcements(&self.roster.settings, connect, assigned),
+                _ => Properties::default(),
+            },
+        }
+    }
+
+    /// [MQTT-3.1.2-24]: a client that can't be told that it is accepted is not.
+    fn check_fits(&self, key: ConnectionKey, connack: &ConnAck) -> Result<(), End> {
+        let connection = self.roster.connections.get(key);
+        let fits = connection.is_some_and(|it| it.takes(&Packet::ConnAck(connack.clone())));
+        if fits {
+            Ok(())
+        } else {
+            Err(End::AnswerTooLarge)
         }
     }
 
@@ -127,23 +153,13 @@ impl Shard {
         key: ConnectionKey,
         connect: &Connect,
         grant: Grant,
-        assigned: bool,
+        mut connack: ConnAck,
     ) {
         let (session, session_present) = self.claim_session(now, connect, grant);
         let keep_alive_seconds = keep_alive_seconds(&self.roster.settings, connect);
         self.attach(now, key, session, connect, keep_alive_seconds);
-        let properties = match connect.version {
-            Version::V5 => {
-                announcements(&self.roster.settings, connect, keep_alive_seconds, assigned)
-            }
-            _ => Properties::default(),
-        };
         // [MQTT-3.2.2-2], [MQTT-3.2.2-3]: Session Present tells whether earlier state is continued.
-        let connack = ConnAck {
-            session_present,
-            reason: ReasonCode::Success,
-            properties,
-        };
+        connack.session_present = session_present;
         self.roster.send(key, &Packet::ConnAck(connack));
         self.roster.stats.connections += 1;
         self.effects.push_back(Effect::Accepted {
@@ -157,6 +173,7 @@ impl Shard {
             }),
         });
         self.came_online(session);
+        self.roster.resume(key, now);
         self.roster.pump(key, &self.retained, now);
     }
 
@@ -217,10 +234,9 @@ impl Shard {
         session.expiry_seconds = expiry_seconds(settings, connect);
         // [MQTT-3.1.3-9]: a will that was still waiting is not sent once the session is taken up again.
         session.will = connect.will.as_ref().map(will_of);
-        session.resend = session.inflight.iter().map(|(id, _)| id).collect();
+        session.resend.clear();
         let properties = &connect.properties;
         connection.phase = Phase::Connected(to);
-        connection.max_packet_bytes = properties.maximum_packet_size().unwrap_or(u32::MAX);
         let receive_maximum = properties.receive_maximum().unwrap_or(u16::MAX);
         connection.send_quota_maximum = receive_maximum;
         connection.send_quota = receive_maximum;
@@ -260,7 +276,7 @@ impl Shard {
         });
     }
 
-    /// [MQTT-3.1.3-6]: an empty client id is given one by the server; it is at home on this shard and not in use.
+    /// [MQTT-3.1.3-6], [MQTT-3.2.2-16]: an empty client id is given one by the server; it is at home on this shard and not in use.
     fn assign_client_id(&mut self) -> Utf8 {
         loop {
             self.assigned_ids += 1;
@@ -276,13 +292,13 @@ impl Shard {
     }
 }
 
-/// [MQTT-3.1.3-8] and its kin: which client ids are refused.
+/// [MQTT3-3.1.3-8], [MQTT3-3.1.3-9]: which client ids are refused. 1 to 23 letters and digits always pass [MQTT-3.1.3-5].
 fn check_client_id(connect: &Connect) -> Result<(), Refusal> {
     let length = connect.client_id.chars().count();
     let valid = match connect.version {
         // 3.1: between 1 and 23 characters.
         Version::V3_1 => (1..=23).contains(&length),
-        // 3.1.1 [MQTT-3.1.3-7]: empty only with Clean Session 1.
+        // [MQTT3-3.1.3-7]: empty only with Clean Session 1.
         Version::V3_1_1 => length > 0 || connect.clean_start,
         Version::V5 => true,
     };
@@ -293,11 +309,13 @@ fn check_client_id(connect: &Connect) -> Result<(), Refusal> {
     }
 }
 
-/// The Keep Alive in force: the server's if it has one and the client can be told [MQTT-3.1.2-21].
+/// The Keep Alive in force: the client's, or the server's where that is shorter and the client can be told [MQTT-3.2.2-22].
+/// A client that wants its absence noticed sooner keeps its own.
 fn keep_alive_seconds(settings: &Settings, connect: &Connect) -> u16 {
+    let wished = connect.keep_alive_seconds;
     match (connect.version, settings.server_keep_alive_seconds) {
-        (Version::V5, imposed @ 1..) => imposed,
-        _ => connect.keep_alive_seconds,
+        (Version::V5, longest @ 1..) if wished == 0 || wished > longest => longest,
+        _ => wished,
     }
 }
 
@@ -342,12 +360,7 @@ fn application_properties(will: &Properties) -> Properties {
 }
 
 /// What a 5.0 CONNACK announces: only what differs from what the client must assume.
-fn announcements(
-    settings: &Settings,
-    connect: &Connect,
-    keep_alive_seconds: u16,
-    assigned: bool,
-) -> Properties {
+fn announcements(settings: &Settings, connect: &Connect, assigned: bool) -> Properties {
     let mut properties = Properties::default();
     let wished = connect.properties.session_expiry_interval().unwrap_or(0);
     let granted = expiry_seconds(settings, connect);
@@ -362,6 +375,7 @@ fn announcements(
     if assigned {
         properties.push(Property::AssignedClientIdentifier(&connect.client_id));
     }
+    let keep_alive_seconds = keep_alive_seconds(settings, connect);
     if keep_alive_seconds != connect.keep_alive_seconds {
         properties.push(Property::ServerKeepAlive(keep_alive_seconds));
     }

@@ -27,7 +27,7 @@ impl Shard {
             return;
         }
         self.timers.clear(connection.timer.take());
-        if let Some(farewell) = farewell(connection, end) {
+        if let Some(farewell) = farewell(connection, end).filter(|it| connection.takes(it)) {
             self.roster.send(key, &farewell);
         }
         self.roster.stats.faults += u64::from(end.is_fault());
@@ -75,7 +75,7 @@ impl Shard {
         if let Some(seconds) = disconnect.properties.session_expiry_interval()
             && let Some(session) = self.roster.sessions.get_mut(session)
         {
-            // [MQTT-3.14.2-2]: an expiry of 0 at CONNECT can't be raised at DISCONNECT.
+            // Section 3.14.2.2.2: an expiry of 0 at CONNECT can't be raised at DISCONNECT.
             if session.expiry_seconds == 0 && seconds > 0 {
                 return self.end(now, key, End::Violation(Violation::SessionExpiryRaised));
             }
@@ -195,7 +195,9 @@ fn farewell(connection: &Connection, end: End) -> Option<Packet> {
                 Packet::ConnAck(ConnAck {
                     session_present: false,
                     reason: match end {
-                        End::Refused(_) | End::Malformed(_) => end.reason_code(),
+                        End::Refused(_) | End::Malformed(_) | End::AnswerTooLarge => {
+                            end.reason_code()
+                        }
                         // It came to nothing for a reason of ours.
                         _ => ReasonCode::ServerUnavailable,
                     },
@@ -211,7 +213,7 @@ fn farewell(connection: &Connection, end: End) -> Option<Packet> {
 }
 
 /// Whether an end before acceptance is told with a CONNACK. A refusal is; what is not even a CONNECT is not
-/// ([MQTT-3.1.4-1] of 3.1.1: closed without a CONNACK), except for a version that we don't have [MQTT-3.1.2-2].
+/// ([MQTT3-3.1.4-1]: closed without a CONNACK), except for a version that we don't have [MQTT-3.1.2-2].
 fn refuses(connection: &Connection, end: End) -> bool {
     match end {
         End::Refused(_) => true,

@@ -2,7 +2,7 @@
 //! subscription.
 //!
 //! The usual case, a topic matched by one filter, goes straight through. Where several filters match, a session that has
-//! more than one of them gets one copy: the highest QoS, all subscription identifiers [MQTT-3.3.4-2..5].
+//! more than one of them gets one copy: the highest QoS, all subscription identifiers [MQTT-3.3.4-2], [MQTT-3.3.4-3], [MQTT-3.3.4-4].
 
 use super::Shard;
 use crate::cast::Cast;
@@ -227,7 +227,7 @@ fn choose_shard(group: &SharedGroup<ShardId, Members>) -> Option<ShardId> {
     None
 }
 
-/// Picks the member whose turn it is [MQTT-4.8.2-4], preferring one with a connection.
+/// Picks the member whose turn it is (section 4.8.2), preferring one with a connection.
 fn deliver_to_group(
     roster: &mut Roster,
     subscriptions: &SubscriptionTree<SessionKey, Subscription>,

@@ -6,7 +6,7 @@
 //! to a client    see inflight.rs
 //! ```
 //! A QoS 2 message is routed when it comes first ("method A" of the specification's figure 4.3); its id is what makes a
-//! second copy recognisable, so it is forgotten at PUBREL only [MQTT-4.3.3-10..12].
+//! second copy recognisable, so it is forgotten at PUBREL only [MQTT-4.3.3-10], [MQTT-4.3.3-12].
 
 use super::Shard;
 use super::fan_out::Routed;
@@ -87,7 +87,7 @@ impl Shard {
         if topic.levels().count() > settings.max_topic_levels {
             return Err(Violation::TopicTooDeep);
         }
-        // [MQTT-3.3.4-9]: QoS 1 is acknowledged within the turn, so what is outstanding is QoS 2. 3.x has no such limit
+        // [MQTT-3.3.4-7]: QoS 1 is acknowledged within the turn, so what is outstanding is QoS 2. 3.x has no such limit
         // of its own; the ids in use bound it.
         if let Delivery::ExactlyOnce(id) = publish.delivery {
             let outstanding = session.received.len();
@@ -138,7 +138,7 @@ impl Shard {
         }
     }
 
-    /// The message was not taken. 5.0 says so in the acknowledgement; 3.x can only close [MQTT-3.3.5-2].
+    /// The message was not taken. 5.0 says so in the acknowledgement; 3.x can only close [MQTT3-3.3.5-2].
     fn refuse_publish(
         &mut self,
         now: Instant,
@@ -188,7 +188,7 @@ impl Shard {
         let id = rec.packet_id;
         let reason = match self.awaiting(session, id) {
             Some(Stage::Published(Qos::ExactlyOnce)) if rec.reason.is_error() => {
-                // [MQTT-4.3.3-4]: the client refused the message; there is no PUBREL.
+                // [MQTT-4.3.3-4], [MQTT-4.4.0-2]: the client refused the message; there is no PUBREL.
                 return self.finish(now, key, session, id);
             }
             Some(Stage::Published(Qos::ExactlyOnce) | Stage::Released) => {
@@ -251,8 +251,9 @@ impl Shard {
         ) else {
             return;
         };
-        session.inflight.finish(id);
-        connection.restore_send_quota();
+        if session.inflight.finish(id) {
+            connection.restore_send_quota();
+        }
         self.roster.pump(key, &self.retained, now);
     }
 }

@@ -1,7 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 //!
 //! Every filter of a packet is judged on its own and has its own code in the answer, in the order of the packet
-//! [MQTT-3.8.4-6]. The SUBACK may have to wait until the other shards know; see interest.rs.
+//! [MQTT-3.8.4-5], [MQTT-3.8.4-6], [MQTT-3.9.3-1]. The SUBACK may have to wait until the other shards know; see interest.rs.
 
 use super::Shard;
 use crate::connection::Connection;

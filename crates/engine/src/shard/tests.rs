@@ -3,6 +3,8 @@
 //! `a> ..` is what client `a` does, `a< ..` is the packet it gets next, in the order in which it gets them; everything that
 //! is sent must be expected, and everything expected must be sent. See `world.rs` for the language.
 
+mod conformance;
+mod conformance_3;
 mod delivery;
 mod ends;
 mod retained;

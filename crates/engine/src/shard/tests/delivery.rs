@@ -13,9 +13,9 @@ fn every_qos_is_delivered_at_the_lower_of_published_and_granted() {
         a> SUBSCRIBE t/0 id=1
         a< SUBACK 00
         a> SUBSCRIBE t/1 q1 id=2
-        a< SUBACK 01
+        a< SUBACK id=2 01
         a> SUBSCRIBE t/2 q2 id=3
-        a< SUBACK 02
+        a< SUBACK id=3 02
         b> CONNECT v4
         b< CONNACK
         b> PUBLISH t/0 x q2 id=1
@@ -135,7 +135,7 @@ fn what_exceeds_the_receive_maximum_waits_for_an_acknowledgement() {
     );
 }
 
-/// [MQTT-3.3.4-9] for the client: more than our Receive Maximum is 0x93.
+/// [MQTT-3.3.4-7]: more than our Receive Maximum is 0x93.
 #[test]
 fn a_client_that_exceeds_our_receive_maximum_is_told() {
     let settings = Settings {

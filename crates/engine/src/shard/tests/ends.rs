@@ -32,9 +32,9 @@ fn an_authentication_method_we_do_not_have_is_refused() {
     );
 }
 
-/// [MQTT-3.1.0-2]
+/// [MQTT-4.12.0-7]
 #[test]
-fn a_second_connect_is_a_violation() {
+fn auth_without_an_authentication_method_is_a_violation() {
     let mut world = World::new(1);
     world.run("a> CONNECT v5\na< CONNACK");
     world.run("a> AUTH method=x\na< DISCONNECT 0x82\na? AUTH without an authentication method");
@@ -78,7 +78,7 @@ fn silence_for_one_and_a_half_keep_alives_ends_the_connection() {
 }
 
 #[test]
-fn the_servers_keep_alive_overrides_that_of_a_5_0_client() {
+fn the_servers_keep_alive_shortens_that_of_a_5_0_client() {
     let settings = Settings {
         server_keep_alive_seconds: 2,
         ..Settings::default()
@@ -89,7 +89,11 @@ fn the_servers_keep_alive_overrides_that_of_a_5_0_client() {
         a< CONNACK keep=2
         b> CONNECT v4 keep=100
         b< CONNACK
-        wait 3
+        c> CONNECT v5 keep=1
+        c< CONNACK
+        wait 2
+        c< DISCONNECT 0x8d
+        wait 1
         a< DISCONNECT 0x8d
         ",
     );
@@ -223,7 +227,7 @@ fn an_answer_larger_than_the_client_takes_ends_the_connection() {
     );
 }
 
-/// [MQTT-3.14.2-2]
+/// Section 3.14.2.2.2 of 5.0.
 #[test]
 fn an_expiry_of_zero_can_not_be_raised_at_disconnect() {
     check(
@@ -251,6 +255,20 @@ fn a_topic_with_too_many_levels_is_refused() {
         a< SUBACK 00 8f 8f
         a> PUBLISH a/b/c/d x
         a< DISCONNECT 0x90
+        ",
+    );
+}
+
+/// [MQTT-3.1.2-24]: who can't be told that it is accepted is refused, and its session is left alone.
+#[test]
+fn a_client_that_takes_no_connack_is_not_accepted() {
+    check(
+        "
+        a> CONNECT v5 max=15 will=will/a
+        a< CONNACK 0x95
+        a? answer larger than the client's maximum packet size
+        b> CONNECT v5 max=4
+        b? answer larger than the client's maximum packet size
         ",
     );
 }

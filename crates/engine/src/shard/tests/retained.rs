@@ -26,7 +26,7 @@ fn a_new_subscription_is_given_the_retained_messages() {
     );
 }
 
-/// [MQTT-3.3.1-9..11]
+/// [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]
 #[test]
 fn retain_handling_decides_when() {
     check(

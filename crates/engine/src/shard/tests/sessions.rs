@@ -190,3 +190,37 @@ fn only_what_differs_is_announced() {
         ",
     );
 }
+
+/// [MQTT-4.9.0-3]: a PUBREL needs no quota; [MQTT-3.3.4-9]: and its PUBCOMP gives none back that was not taken.
+#[test]
+fn a_smaller_receive_maximum_is_kept_when_a_session_is_resumed() {
+    check(
+        "
+        a> CONNECT v5 expiry=100
+        a< CONNACK
+        a> SUBSCRIBE t q2
+        a< SUBACK 02
+        b> CONNECT v4
+        b< CONNACK
+        b> PUBLISH t 1 q1 id=1
+        b< PUBACK id=1
+        a< PUBLISH t 1 q1 id=1
+        b> PUBLISH t 2 q1 id=2
+        b< PUBACK id=2
+        a< PUBLISH t 2 q1 id=2
+        b> PUBLISH t 3 q2 id=3
+        b< PUBREC id=3
+        a< PUBLISH t 3 q2 id=3
+        a> PUBREC id=3
+        a< PUBREL id=3
+        a! close
+        a> CONNECT v5 dirty receive=1
+        a< CONNACK present
+        a< PUBLISH t 1 q1 id=1 dup
+        a< PUBREL id=3
+        a> PUBCOMP id=3
+        a> PUBACK id=1
+        a< PUBLISH t 2 q1 id=2 dup
+        ",
+    );
+}

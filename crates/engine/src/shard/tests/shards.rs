@@ -70,7 +70,7 @@ fn an_unsubscribe_does_not_overtake_the_subscribe_before_it() {
     world.run("a< SUBACK 00\na< UNSUBACK 00");
 }
 
-/// [MQTT-4.8.2-4]: a message goes to one member; they take turns, wherever they are.
+/// Section 4.8.2: a message goes to one member; they take turns, wherever they are.
 #[test]
 fn members_of_a_shared_subscription_take_turns() {
     for shards in 1..=3 {

@@ -6,13 +6,17 @@
 //! a> PUBLISH t/x hello q1 id=3 retain dup alias=2 expiry=9 user=k:v     (`-` for an empty payload or topic)
 //! a> PUBACK id=3   PUBREC   PUBREL   PUBCOMP          a> PINGREQ   a> DISCONNECT 0x04 expiry=5
 //! a< PUBLISH t/x hello q1 id=1                        a< CONNACK present
+//! a> CONNECT v5 user-name=wrong     is refused by authentication; `lingers`: its transport is slow to close
+//! a> BYTES 10ff       bytes as they are, read by a server's decoder
 //! a! close            the client's transport goes away
 //! a? end text         how the engine ended the connection
 //! wait 5              seconds pass
 //! ```
 
 use crate::end::Lost;
-use crate::{AllowAll, ConnectionKey, Effect, Grant, Input, Instant, Settings, Shard, ShardId};
+use crate::{
+    AllowAll, ConnectionKey, Effect, Grant, Input, Instant, Refusal, Settings, Shard, ShardId,
+};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -37,6 +41,9 @@ struct Client {
     received: VecDeque<String>,
     end: Option<String>,
     reads: bool,
+    /// Whether the transport stays when the engine has ended the connection.
+    lingers: bool,
+    told_why: bool,
 }
 
 impl World {
@@ -110,6 +117,11 @@ impl World {
             .count()
     }
 
+    /// Whether any packet to this client had a Reason String, which scripts don't show.
+    pub(super) fn was_told_why(&mut self, name: &str) -> bool {
+        self.client(name).told_why
+    }
+
     fn line(&mut self, line: &str) {
         let (head, rest) = line.split_once(' ').unwrap_or((line, ""));
         match head.split_at(head.len() - 1) {
@@ -163,6 +175,9 @@ impl World {
     }
 
     fn act(&mut self, name: &str, text: &str) {
+        if let Some(hex) = text.strip_prefix("BYTES ") {
+            return self.act_in_bytes(name, &bytes_of(hex));
+        }
         let packet = parse(
             name,
             text,
@@ -173,14 +188,19 @@ impl World {
             let shard = name.len() % self.shards.len();
             let deadline = self.now.plus_seconds(10);
             let key = self.shards[shard].open(self.now, deadline);
+            let limit = connect.properties.maximum_packet_size();
+            let limit = limit.unwrap_or(u32::MAX);
             let client = Client {
                 shard,
                 key,
                 version: connect.version,
-                decoder: Some(Decoder::client(connect.version, u32::MAX)),
+                // No script gets by with a packet larger than its client takes.
+                decoder: Some(Decoder::client(connect.version, limit)),
                 received: VecDeque::new(),
                 end: None,
                 reads: true,
+                lingers: text.contains(" lingers"),
+                told_why: false,
             };
             // An earlier connection of the same name can still be asked for, as `name'`.
             if let Some(earlier) = self.clients.insert(name.to_string(), client) {
@@ -193,6 +213,60 @@ impl World {
             .encode(self.client(name).version, &mut bytes)
             .unwrap();
         self.tell(shard, Input::Packet { connection, packet });
+    }
+
+    /// What a decoder makes of the bytes, after the client's CONNECT if it is connected.
+    fn act_in_bytes(&mut self, name: &str, bytes: &[u8]) {
+        let mut decoder = Decoder::server(1 << 20);
+        if let Some(client) = self.clients.get(name) {
+            let mut before = BytesMut::new();
+            let connect = connect(name, &Words::of(version_word(client.version)));
+            Packet::Connect(Box::new(connect))
+                .encode(client.version, &mut before)
+                .unwrap();
+            decoder.push(before.freeze());
+            decoder.next_packet().unwrap();
+        } else {
+            self.open(name);
+        }
+        decoder.push(Bytes::copy_from_slice(bytes));
+        let (shard, connection) = (self.client(name).shard, self.client(name).key);
+        let decoded = decoder.next_packet();
+        let version = decoder.version();
+        if let Some(version) = version {
+            let client = self.client(name);
+            client.version = version;
+            client.decoder = Some(Decoder::client(version, u32::MAX));
+        }
+        let input = match decoded {
+            Ok(packet) => Input::Packet {
+                connection,
+                packet: packet.expect("a whole packet"),
+            },
+            Err(error) => Input::Malformed {
+                connection,
+                error,
+                version,
+            },
+        };
+        self.tell(shard, input);
+    }
+
+    /// A client that has not said anything yet, and is taken for one of 3.1.1.
+    fn open(&mut self, name: &str) {
+        let deadline = self.now.plus_seconds(10);
+        let client = Client {
+            shard: 0,
+            key: self.shards[0].open(self.now, deadline),
+            version: Version::V3_1_1,
+            decoder: Some(Decoder::client(Version::V3_1_1, u32::MAX)),
+            received: VecDeque::new(),
+            end: None,
+            reads: true,
+            lingers: false,
+            told_why: false,
+        };
+        self.clients.insert(name.to_string(), client);
     }
 
     fn tell(&mut self, shard: usize, input: Input) {
@@ -227,10 +301,17 @@ impl World {
 
     fn carry_out(&mut self, shard: usize, effect: Effect) {
         match effect {
-            Effect::Authenticate { connection, .. } => {
-                let answer = Ok(Grant {
-                    permissions: Arc::new(AllowAll),
-                });
+            Effect::Authenticate {
+                connection,
+                credentials,
+            } => {
+                let wrong = credentials.username.as_deref() == Some("wrong");
+                let answer = match wrong {
+                    true => Err(Refusal::BadCredentials),
+                    false => Ok(Grant {
+                        permissions: Arc::new(AllowAll),
+                    }),
+                };
                 self.shards[shard].handle(self.now, Input::Authenticated { connection, answer });
             }
             Effect::Move {
@@ -262,6 +343,9 @@ impl World {
                 self.transmit(shard, connection);
                 if let Some(client) = self.by_key(shard, connection) {
                     client.end = Some(end.to_string());
+                    if client.lingers {
+                        return;
+                    }
                 }
                 let lost = Lost::Closed;
                 self.shards[shard].handle(self.now, Input::Closed { connection, lost });
@@ -285,6 +369,7 @@ impl World {
                 .push(Bytes::copy_from_slice(part));
         }
         while let Some(packet) = client.decoder.as_mut().unwrap().next_packet().unwrap() {
+            client.told_why |= told_why(&packet);
             client.received.push_back(text(&packet));
         }
         true
@@ -300,6 +385,22 @@ impl World {
         self.clients
             .get_mut(name)
             .unwrap_or_else(|| panic!("who is {name}?"))
+    }
+}
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits: Vec<_> = hex.chars().filter_map(|digit| digit.to_digit(16)).collect();
+    digits
+        .chunks(2)
+        .map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap())
+        .collect()
+}
+
+fn version_word(version: Version) -> &'static str {
+    match version {
+        Version::V3_1 => "v3",
+        Version::V3_1_1 => "v4",
+        Version::V5 => "v5",
     }
 }
 
@@ -371,6 +472,10 @@ impl<'a> Words<'a> {
                     true
                 }
                 "method" => properties.push(Property::AuthenticationMethod(value)),
+                "format" => properties.push(Property::PayloadFormatIndicator(*value == "1")),
+                "type" => properties.push(Property::ContentType(value)),
+                "reply" => properties.push(Property::ResponseTopic(value)),
+                "data" => properties.push(Property::CorrelationData(value.as_bytes())),
                 "reqresp" => properties.push(Property::RequestResponseInformation(true)),
                 "noproblem" => properties.push(Property::RequestProblemInformation(false)),
                 _ => true,
@@ -458,6 +563,15 @@ fn connect(name: &str, words: &Words<'_>) -> Connect {
     if let Some(delay) = words.number("will-delay") {
         will_properties.push(Property::WillDelayInterval(delay));
     }
+    for pair in words
+        .keyed
+        .get("will-user")
+        .into_iter()
+        .flat_map(|user| user.split(','))
+    {
+        let (name, value) = pair.split_once(':').unwrap();
+        will_properties.push(Property::UserProperty(name, value));
+    }
     Connect {
         version,
         clean_start: !words.has("dirty"),
@@ -474,7 +588,10 @@ fn connect(name: &str, words: &Words<'_>) -> Connect {
             retain: words.has("will-retain"),
             properties: will_properties,
         }),
-        username: None,
+        username: words
+            .keyed
+            .get("user-name")
+            .map(|name| Utf8::try_from(*name).unwrap()),
         password: None,
         properties: if version == Version::V5 {
             words.properties()
@@ -520,7 +637,16 @@ fn text(packet: &Packet) -> String {
             reason(&mut words, ack.reason);
             properties(&mut words, &ack.properties);
         }
-        Packet::SubAck(SubAck { reasons, .. }) | Packet::UnsubAck(UnsubAck { reasons, .. }) => {
+        Packet::SubAck(SubAck {
+            packet_id, reasons, ..
+        })
+        | Packet::UnsubAck(UnsubAck {
+            packet_id, reasons, ..
+        }) => {
+            // Scripts that don't care use 1.
+            if packet_id.get() != 1 {
+                words.push(format!("id={}", packet_id.get()));
+            }
             words.extend(
                 reasons
                     .iter()
@@ -554,6 +680,15 @@ fn publish_text(words: &mut Vec<String>, publish: &Publish) {
     properties(words, &publish.properties);
 }
 
+fn told_why(packet: &Packet) -> bool {
+    let (Packet::ConnAck(ConnAck { properties, .. })
+    | Packet::Disconnect(Disconnect { properties, .. })) = packet
+    else {
+        return false;
+    };
+    properties.reason_string().is_some()
+}
+
 fn flag(words: &mut Vec<String>, set: bool, word: &str) {
     if set {
         words.push(word.to_string());
@@ -581,6 +716,12 @@ fn properties(words: &mut Vec<String>, properties: &Properties) {
             Property::ServerKeepAlive(seconds) => format!("keep={seconds}"),
             Property::UserProperty(name, value) => format!("user={name}:{value}"),
             Property::AssignedClientIdentifier(_) => "assigned".to_string(),
+            Property::PayloadFormatIndicator(text) => format!("format={}", u8::from(text)),
+            Property::ContentType(text) => format!("type={text}"),
+            Property::ResponseTopic(text) => format!("reply={text}"),
+            Property::CorrelationData(data) => {
+                format!("data={}", core::str::from_utf8(data).unwrap())
+            }
             Property::ResponseInformation(text) => format!("response={text}"),
             other => format!("{other:?}"),
         });
