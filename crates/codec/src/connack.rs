@@ -52,7 +52,7 @@ impl ConnAck {
         };
         // [MQTT-3.2.2-8]
         let reason = reason.ok_or(DecodeError::ReasonCode(PacketType::ConnAck, code))?;
-        // [MQTT-3.2.2-6], 3.1.1: [MQTT-3.2.2-4]
+        // [MQTT-3.2.2-6], [MQTT3-3.2.2-4]
         if session_present && reason.is_error() {
             return Err(DecodeError::SessionPresentInRefusal);
         }

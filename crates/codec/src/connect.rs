@@ -39,7 +39,7 @@ pub struct Will {
     pub payload: Bytes,
     /// The QoS to publish with. [MQTT-3.1.2-12]
     pub qos: Qos,
-    /// Whether the message is to be retained. [MQTT-3.1.2-14]
+    /// Whether the message is to be retained. [MQTT-3.1.2-14], [MQTT-3.1.2-15]
     pub retain: bool,
     /// The will properties, empty in 3.x.
     pub properties: Properties,
@@ -103,8 +103,8 @@ impl Connect {
         } else {
             Some(Will::decode(&mut reader, flags, spoken)?)
         };
-        // [MQTT-3.1.2-16], [MQTT-3.1.2-17], [MQTT-3.1.2-18], [MQTT-3.1.2-19], [MQTT-3.1.3-12]; 3.1.1: [MQTT-3.1.2-18],
-        // [MQTT-3.1.2-19], [MQTT-3.1.2-20], [MQTT-3.1.2-21], [MQTT-3.1.3-11]
+        // [MQTT-3.1.2-16], [MQTT-3.1.2-17], [MQTT-3.1.2-18], [MQTT-3.1.2-19], [MQTT-3.1.3-12], [MQTT3-3.1.2-18],
+        // [MQTT3-3.1.2-19], [MQTT3-3.1.2-20], [MQTT3-3.1.2-21], [MQTT3-3.1.3-11]
         let username = if has(&reader, flags, USER_NAME, spoken) {
             Some(reader.text()?)
         } else {
@@ -147,7 +147,7 @@ impl Connect {
                 .as_ref()
                 .map_or(Ok(()), |will| will.properties.check(WILL));
         }
-        // 3.1.1: [MQTT-3.1.2-22]
+        // [MQTT3-3.1.2-22]
         if self.password.is_some() && self.username.is_none() {
             return Err(EncodeError::PasswordWithoutUserName);
         }
@@ -199,7 +199,7 @@ impl Will {
         } else {
             Properties::new()
         };
-        // [MQTT-3.1.2-9], [MQTT-3.1.3-11], 3.1.1: [MQTT-3.1.3-10]; [MQTT-4.7.3-1]: the will topic becomes the topic name of a PUBLISH.
+        // [MQTT-3.1.2-9], [MQTT-3.1.3-11], [MQTT3-3.1.2-9], [MQTT3-3.1.3-10]; [MQTT-4.7.3-1]: it becomes a topic name.
         let topic = TopicName::try_from(reader.text()?).map_err(|fault| match fault {
             TopicError::Empty => DecodeError::WillTopicEmpty,
             _ => DecodeError::WillTopicWildcard,
@@ -233,15 +233,15 @@ fn check_flags(flags: u8, version: Version) -> Result<(), DecodeError> {
         return Err(DecodeError::ConnectFlagReserved);
     }
     if flags & WILL_FLAG == 0 {
-        // [MQTT-3.1.2-11], [MQTT-3.1.2-13], 3.1.1: [MQTT-3.1.2-13], [MQTT-3.1.2-15]; 3.1 disregards both without a will.
+        // [MQTT-3.1.2-11], [MQTT-3.1.2-13], [MQTT3-3.1.2-11], [MQTT3-3.1.2-13], [MQTT3-3.1.2-15]; 3.1 disregards both.
         if flags & (WILL_QOS | WILL_RETAIN) != 0 && version != Version::V3_1 {
             return Err(DecodeError::WillFlags);
         }
     } else if flags & WILL_QOS == WILL_QOS {
-        // [MQTT-3.1.2-12], 3.1.1: [MQTT-3.1.2-14]
+        // [MQTT-3.1.2-12], [MQTT3-3.1.2-14]
         return Err(DecodeError::WillQos);
     }
-    // 3.1.1: [MQTT-3.1.2-22]; 5.0 allows a password alone.
+    // [MQTT3-3.1.2-22]; 5.0 allows a password alone.
     if flags & (PASSWORD | USER_NAME) == PASSWORD && !version.is_v5() {
         return Err(DecodeError::PasswordWithoutUserName);
     }

@@ -199,7 +199,7 @@ impl Decoder {
                 let packet_bytes = usize::try_from(remaining)
                     .unwrap_or(usize::MAX)
                     .saturating_add(header_bytes);
-                // [MQTT-3.1.2-24] the limit counts the whole packet; it is checked before the body arrives.
+                // [MQTT-3.2.2-15] the limit counts the whole packet; it is checked before the body arrives.
                 if u32::try_from(packet_bytes).unwrap_or(u32::MAX) > self.max_packet_bytes {
                     return Err(DecodeError::PacketTooLarge);
                 }
@@ -232,15 +232,16 @@ impl Decoder {
                 Ok(packet)
             };
         }
-        // 3.1 lets a sender set DUP when it repeats a PUBREL, SUBSCRIBE or UNSUBSCRIBE.
-        let repeated = if self.version == Some(Version::V3_1) && packet.fixed_flags() != 0 {
-            0b1000
+        // 3.1 lets a sender set DUP when it repeats a PUBREL, SUBSCRIBE or UNSUBSCRIBE, and says of no flag that a wrong one is to
+        // end the connection: clients in wide use send an UNSUBSCRIBE of QoS 0.
+        let ignored = if self.version == Some(Version::V3_1) && packet.fixed_flags() != 0 {
+            0b1010
         } else {
             0
         };
-        // [MQTT-2.1.3-1], 3.1.1: [MQTT-2.2.2-1], [MQTT-2.2.2-2]; [MQTT-3.6.1-1], [MQTT-3.8.1-1], [MQTT-3.10.1-1],
+        // [MQTT-2.1.3-1], [MQTT3-2.2.2-1], [MQTT3-2.2.2-2]; [MQTT-3.6.1-1], [MQTT-3.8.1-1], [MQTT-3.10.1-1],
         // [MQTT-3.14.1-1], [MQTT-3.15.1-1]
-        if flags & !repeated != packet.fixed_flags() {
+        if flags & !ignored != packet.fixed_flags() & !ignored {
             return Err(DecodeError::FixedHeaderFlags(packet));
         }
         Ok(packet)

@@ -43,7 +43,7 @@ impl TryFrom<u8> for Qos {
     }
 }
 
-/// A packet identifier: 1 to 65535. [MQTT-2.2.1-3], 3.1.1: [MQTT-2.3.1-1]
+/// A packet identifier: 1 to 65535. [MQTT-2.2.1-3], [MQTT3-2.3.1-1]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PacketId(NonZeroU16);
 

@@ -17,7 +17,7 @@ pub enum DecodeError {
     FixedHeaderFlags(PacketType),
     /// The remaining length takes more than four bytes, or more than it needs. [MQTT-1.5.5-1]
     RemainingLength,
-    /// The packet is larger than the receiver accepts. [MQTT-3.1.2-24]
+    /// The packet is larger than the receiver accepts. [MQTT-3.2.2-15]
     PacketTooLarge,
     /// The first packet of a client is not CONNECT. [MQTT-3.1.0-1]
     ConnectExpected(PacketType),
@@ -59,7 +59,7 @@ pub enum DecodeError {
     WillTopicEmpty,
     /// The will topic contains a wildcard.
     WillTopicWildcard,
-    /// A password without a user name, which 5.0 allows and 3.x does not. 3.1.1: [MQTT-3.1.2-22]
+    /// A password without a user name, which 5.0 allows and 3.x does not. [MQTT3-3.1.2-22]
     PasswordWithoutUserName,
     /// A bit other than Session Present in the CONNACK flags. [MQTT-3.2.2-1]
     ConnAckFlags,
@@ -71,7 +71,7 @@ pub enum DecodeError {
     NoFilters(PacketType),
     /// A SUBACK or UNSUBACK without a reason code. [MQTT-3.8.4-6]
     NoReasonCodes(PacketType),
-    /// Reserved bits of the subscription options are set. [MQTT-3.8.3-5], 3.1.1: [MQTT-3-8.3-4]
+    /// Reserved bits of the subscription options are set. [MQTT-3.8.3-5], [MQTT3-3.8.3-4]
     SubscriptionOptions,
     /// A subscription asks for QoS 3.
     SubscriptionQos,
@@ -257,7 +257,7 @@ pub enum EncodeError {
     TopicMissing,
     /// A PUBLISH of QoS 0 with DUP. [MQTT-3.3.1-2]
     DupWithoutQos,
-    /// A password without a user name in 3.x. 3.1.1: [MQTT-3.1.2-22]
+    /// A password without a user name in 3.x. [MQTT3-3.1.2-22]
     PasswordWithoutUserName,
     /// A SUBSCRIBE or UNSUBSCRIBE without a topic filter. [MQTT-3.8.3-2], [MQTT-3.10.3-2]
     NoFilters(PacketType),

@@ -33,7 +33,8 @@ pub struct PublishHead<'a> {
     /// The identifiers of the subscriptions that this goes to. [MQTT-3.3.4-3], [MQTT-3.3.4-4]
     pub subscription_identifiers: &'a [u32],
     /// The publisher's properties. A topic alias, a message expiry interval and subscription identifiers in them are left
-    /// out; everything else passes through in order, byte for byte. [MQTT-3.3.2-17], [MQTT-3.3.2-18]
+    /// out; everything else passes through in order, byte for byte. [MQTT-3.3.2-4], [MQTT-3.3.2-15],
+    /// [MQTT-3.3.2-16], [MQTT-3.3.2-17], [MQTT-3.3.2-18], [MQTT-3.3.2-20]
     pub properties: &'a Properties,
 }
 

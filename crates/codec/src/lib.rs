@@ -5,8 +5,8 @@
 //! It is strict: what the specifications call malformed or a protocol error is a [`DecodeError`] that knows its reason
 //! code. No peer can make it panic, and none can make it reserve memory for bytes that have not arrived.
 //!
-//! Statement numbers such as [MQTT-3.3.1-2] are those of MQTT 5.0; where 3.1.1 numbers the same rule differently, its
-//! number follows with "3.1.1:" in front.
+//! Statement numbers such as [MQTT-3.3.1-2] are those of MQTT 5.0; a statement of 3.1.1 is written [MQTT3-3.1.2-22] where
+//! it is not the statement of 5.0 with the same number.
 #![no_std]
 #![forbid(unsafe_code)]
 #![allow(rustdoc::broken_intra_doc_links)]

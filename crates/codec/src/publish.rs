@@ -49,8 +49,9 @@ impl Publish {
     ) -> Result<Self, DecodeError> {
         let dup = first & 0b1000 != 0;
         let retain = first & 0b0001 != 0;
+        // [MQTT-3.3.2-1]
         let topic = reader.text()?;
-        // [MQTT-2.2.1-2], 3.1.1: [MQTT-2.3.1-5]: an identifier exactly if the QoS is above 0.
+        // [MQTT-2.2.1-2], [MQTT3-2.3.1-5]: an identifier exactly if the QoS is above 0.
         let delivery = match first >> 1 & 0b11 {
             // [MQTT-3.3.1-2]
             0 if dup => return Err(DecodeError::DupWithoutQos),

@@ -55,7 +55,7 @@ impl Reader {
         Ok(u16::from_be_bytes(value))
     }
 
-    /// A packet identifier, which is never 0. [MQTT-2.2.1-3], 3.1.1: [MQTT-2.3.1-1]
+    /// A packet identifier, which is never 0. [MQTT-2.2.1-3], [MQTT3-2.3.1-1]
     #[inline]
     pub(crate) fn packet_id(&mut self) -> Result<PacketId, DecodeError> {
         PacketId::new(self.u16()?).ok_or(DecodeError::PacketIdZero(self.packet))

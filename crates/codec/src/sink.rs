@@ -39,7 +39,7 @@ pub(crate) trait Sink {
         self.put(bytes);
     }
 
-    /// A property block behind its length.
+    /// A property block behind its length, which is there even if it is 0 [MQTT-2.2.2-1].
     fn properties(&mut self, properties: &Properties) {
         let block = properties.encoded();
         // A block longer than any remaining length makes the packet too long, which is checked before anything is written.

@@ -114,7 +114,7 @@ impl SubscribeFilters {
         self.count == 0
     }
 
-    /// Each filter, or what is wrong with it, and its options; in the order in which the SUBACK answers [MQTT-3.8.4-6].
+    /// Each filter, or what is wrong with it, and its options; in the order in which the SUBACK answers [MQTT-3.9.3-1].
     pub fn iter(
         &self,
     ) -> impl Iterator<Item = (Result<TopicFilter, TopicError>, SubscriptionOptions)> {
@@ -139,7 +139,7 @@ impl SubscribeFilters {
             }
             count += 1;
         }
-        // [MQTT-3.8.3-2], 3.1.1: [MQTT-3.8.3-3]
+        // [MQTT-3.8.3-2], [MQTT3-3.8.3-3]
         if count == 0 {
             Err(DecodeError::NoFilters(packet))
         } else {
@@ -174,7 +174,7 @@ pub struct SubscriptionOptions {
     pub no_local: bool,
     /// Whether the RETAIN flag is kept as published. [MQTT-3.3.1-13]
     pub retain_as_published: bool,
-    /// When retained messages are sent. [MQTT-3.3.1-9] to [MQTT-3.3.1-11]
+    /// When retained messages are sent. [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]
     pub retain_handling: RetainHandling,
 }
 
@@ -188,7 +188,7 @@ impl SubscriptionOptions {
     }
 
     fn decode(byte: u8, version: Version) -> Result<Self, DecodeError> {
-        // [MQTT-3.8.3-5]; 3.1.1: [MQTT-3-8.3-4] reserves everything but the QoS.
+        // [MQTT-3.8.3-5]; [MQTT3-3.8.3-4] reserves everything but the QoS.
         let reserved = if version.is_v5() {
             0b1100_0000
         } else {
@@ -239,7 +239,7 @@ pub enum RetainHandling {
 pub struct SubAck {
     /// The identifier of the SUBSCRIBE. [MQTT-3.8.4-2]
     pub packet_id: PacketId,
-    /// One answer for each filter, in order. [MQTT-3.8.4-6]; in 3.x every error is written as 0x80.
+    /// One answer for each filter [MQTT-3.8.4-6], in order [MQTT-3.9.3-1]; in 3.x every error is written as 0x80.
     pub reasons: Vec<ReasonCode>,
     /// The properties, empty in 3.x.
     pub properties: Properties,
@@ -255,7 +255,7 @@ impl SubAck {
             Properties::new()
         };
         let known = |byte: u8| {
-            // 3.1.1: [MQTT-3.9.3-2]
+            // [MQTT3-3.9.3-2]
             ReasonCode::from_u8(byte)
                 .filter(|reason| reason.allowed_in(packet, true))
                 .filter(|_| source.version.is_v5() || matches!(byte, 0..=2 | 0x80))
@@ -288,7 +288,7 @@ impl SubAck {
     }
 }
 
-/// The reason codes that fill the rest of a SUBACK or UNSUBACK. [MQTT-3.8.4-6], 3.1.1: [MQTT-3.8.4-5]
+/// The reason codes that fill the rest of a SUBACK or UNSUBACK. [MQTT-3.8.4-6], [MQTT3-3.8.4-5]
 pub(crate) fn read_reasons(
     bytes: &[u8],
     packet: PacketType,

@@ -127,7 +127,7 @@ pub(crate) fn check_name(text: &str) -> Result<(), TopicError> {
     if text.is_empty() {
         return Err(TopicError::Empty);
     }
-    // [MQTT-3.3.2-2] and [MQTT-4.7.1-1] of 3.1.1; a fold without an early exit compiles to vector instructions.
+    // [MQTT-3.3.2-2], [MQTT-4.7.0-1]; a fold without an early exit compiles to vector instructions.
     let wildcard = |found, &byte| found | (byte == b'#') | (byte == b'+');
     if text.as_bytes().iter().fold(false, wildcard) {
         return Err(TopicError::WildcardInName);
@@ -150,7 +150,7 @@ mod tests {
         assert!(name("/").is_ok());
     }
 
-    /// [MQTT-3.3.2-2]
+    /// [MQTT-3.3.2-2], [MQTT-4.7.0-1]
     #[test]
     fn wildcards_are_refused_anywhere_in_a_name() {
         for text in ["#", "+", "a/+/b", "a#", "é+"] {

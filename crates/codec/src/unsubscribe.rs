@@ -20,7 +20,7 @@ use core::fmt;
 /// An UNSUBSCRIBE packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsubscribe {
-    /// The identifier that the UNSUBACK repeats. [MQTT-3.10.4-4]
+    /// The identifier that the UNSUBACK repeats. [MQTT-3.10.4-5]
     pub packet_id: PacketId,
     /// What to unsubscribe from. [MQTT-3.10.3-2]
     pub filters: UnsubscribeFilters,
@@ -135,7 +135,7 @@ impl fmt::Debug for UnsubscribeFilters {
 /// An UNSUBACK packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnsubAck {
-    /// The identifier of the UNSUBSCRIBE. [MQTT-3.10.4-4]
+    /// The identifier of the UNSUBSCRIBE. [MQTT-3.10.4-5]
     pub packet_id: PacketId,
     /// One answer for each filter, in order [MQTT-3.11.3-1]; none in 3.x.
     pub reasons: Vec<ReasonCode>,

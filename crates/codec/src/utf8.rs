@@ -1,6 +1,6 @@
 //! The UTF-8 Encoded String: validated once, kept as a slice of the bytes it came in.
 //!
-//! A [`Utf8`] always holds well-formed UTF-8 [MQTT-1.5.4-1] without U+0000 [MQTT-1.5.4-2] of at most 65,535 bytes. A
+//! A [`Utf8`] always holds well-formed UTF-8 [MQTT-1.5.4-1] without U+0000 [MQTT-1.5.4-2] of at most 65,535 bytes [MQTT-4.7.3-3]. A
 //! byte order mark is an ordinary character and is kept [MQTT-1.5.4-3].
 
 use alloc::string::String;
@@ -123,7 +123,7 @@ impl fmt::Display for Utf8 {
 /// Why bytes are not a UTF-8 Encoded String.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StringError {
-    /// The bytes are not well-formed UTF-8. [MQTT-1.5.4-1], 3.1.1: [MQTT-1.5.3-1]
+    /// The bytes are not well-formed UTF-8. [MQTT-1.5.4-1]
     NotUtf8,
     /// The text contains U+0000. [MQTT-1.5.4-2]
     Nul,
@@ -149,7 +149,7 @@ fn check(bytes: &[u8]) -> Result<(), StringError> {
     if bytes.len() > usize::from(u16::MAX) {
         return Err(StringError::TooLong);
     }
-    // [MQTT-1.5.4-2], 3.1.1: [MQTT-1.5.3-2]. U+0000 is the only character whose encoding contains a zero byte.
+    // [MQTT-1.5.4-2], [MQTT-4.7.3-2]. U+0000 is the only character whose encoding contains a zero byte.
     if bytes.contains(&0) {
         return Err(StringError::Nul);
     }
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(decode(b"\xc0\x80"), Err(StringError::NotUtf8));
     }
 
-    /// [MQTT-1.5.4-2]
+    /// [MQTT-1.5.4-2], [MQTT-4.7.3-2]
     #[test]
     fn the_nul_character_is_refused() {
         assert_eq!(decode(b"a\0b"), Err(StringError::Nul));
@@ -192,6 +192,7 @@ mod tests {
         assert_eq!(decode(b"\xef\xbb\xbfa").unwrap().as_str(), "\u{feff}a");
     }
 
+    /// [MQTT-4.7.3-3]
     #[test]
     fn the_longest_string_has_65535_bytes() {
         assert!(Utf8::try_from(Bytes::from(vec![b'a'; 65_535])).is_ok());

@@ -1,6 +1,6 @@
 //! A shared subscription: one filter, one share name, and the members that take turns.
 //!
-//! Each matching message goes to exactly one member [MQTT-4.8.2-4]. Which one is the caller's choice,
+//! Each matching message goes to exactly one member (section 4.8.2). Which one is the caller's choice,
 //! since only the caller knows who is connected and has room; this gives it the members and a turn
 //! that walks round them. The turn is a `Cell`, because taking one is part of matching, and matching
 //! doesn't change the tree.

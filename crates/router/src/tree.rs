@@ -38,7 +38,7 @@ pub struct SubscriptionTree<K, V> {
 pub enum Matched<'t, K, V> {
     /// Each of these gets the message.
     Each(&'t [(K, V)]),
-    /// Exactly one member of this group gets the message [MQTT-4.8.2-4].
+    /// Exactly one member of this group gets the message (section 4.8.2).
     OneOf(&'t SharedGroup<K, V>),
 }
 
@@ -104,7 +104,7 @@ impl<K: Copy + Eq + Hash, V> SubscriptionTree<K, V> {
             .group(name, &self.hashing)
     }
 
-    /// Hands over everyone whose filter matches, each matching filter once [MQTT-4.7.1-2], [MQTT-4.7.1-3],
+    /// Hands over everyone whose filter matches, each matching filter once [MQTT-3.3.2-3], [MQTT-4.7.1-1], [MQTT-4.7.1-2],
     /// [MQTT-4.7.2-1]. Nothing is allocated for topics of up to 32 levels.
     pub fn matches<'t>(&'t self, topic: &TopicName, mut visit: impl FnMut(Matched<'t, K, V>)) {
         let topic = topic.as_str();

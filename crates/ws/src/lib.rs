@@ -2,8 +2,8 @@
 //!
 //! [`handshake`] answers HTTP on a fresh stream until it becomes a WebSocket; [`Connection`] then moves bytes. The
 //! receiving side is a byte stream, because MQTT may split and pack packets over WebSocket messages as it likes
-//! ([MQTT-6.0.0-2]): frame borders are forgotten, and nothing is gathered but headers and control frames. The sending
-//! side makes one message out of everything that is ready.
+//! ([MQTT-6.0.0-2], [MQTT-4.2-1]): frame borders are forgotten, and nothing is gathered but headers and control frames.
+//! The sending side makes one message out of everything that is ready.
 //!
 //! Nothing here knows MQTT packets, sessions or time: deadlines are the caller's, who drops a future that took too long.
 //! What must always hold: no peer can make this crate panic or allocate more than a fixed amount, and every refusal

@@ -47,6 +47,7 @@ fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|index| (index * 31 % 251) as u8).collect()
 }
 
+/// [MQTT-4.2-1]
 #[tokio::test]
 async fn large_messages_pass_both_ways() {
     let (mut connection, mut client) = with_client().await;

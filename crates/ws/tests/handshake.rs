@@ -107,6 +107,7 @@ async fn connection_may_stand_on_several_lines() {
     upgraded_with(&bytes, "mqtt").await;
 }
 
+/// [MQTT-6.0.0-4]
 #[tokio::test]
 async fn exactly_one_offered_subprotocol_is_answered() {
     for (line, expected) in [
@@ -127,6 +128,7 @@ async fn exactly_one_offered_subprotocol_is_answered() {
     }
 }
 
+/// [MQTT-6.0.0-3]
 #[tokio::test]
 async fn other_subprotocols_are_refused_by_name() {
     for offered in [
@@ -159,6 +161,7 @@ async fn a_long_or_strange_offer_is_quoted_in_bounds() {
     assert!(answer.body.len() < 400);
 }
 
+/// [MQTT-6.0.0-3]
 #[tokio::test]
 async fn no_subprotocol_is_refused_unless_it_is_allowed() {
     let none = request(&[("Sec-WebSocket-Protocol", None)]);

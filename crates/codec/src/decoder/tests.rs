@@ -58,7 +58,7 @@ fn an_incomplete_packet_does_not_pin_the_buffer_it_was_read_into() {
     assert!(large.is_unique());
 }
 
-/// [MQTT-3.1.2-24]
+/// [MQTT-3.2.2-15]
 #[test]
 fn the_limit_counts_the_whole_packet_and_is_checked_before_the_body() {
     let mut decoder = Decoder::client(Version::V3_1_1, 6);

@@ -52,7 +52,7 @@ fn publish() -> Publish {
     }
 }
 
-/// [MQTT-3.1.2-1], [MQTT-3.1.2-2], [MQTT-3.1.3-1]
+/// [MQTT-2.2.2-1], [MQTT-3.1.2-1], [MQTT-3.1.2-2], [MQTT-3.1.3-1]
 #[test]
 fn connect_names_its_version() {
     for (version, bytes) in [
@@ -81,7 +81,7 @@ fn connect_names_its_version() {
     );
 }
 
-/// 3.1.1: [MQTT-3.1.2-22]
+/// [MQTT3-3.1.2-22]
 #[test]
 fn a_password_alone_is_for_5_0_only() {
     let login = |version| {
@@ -136,7 +136,7 @@ fn connack_says_a_return_code_before_5_0() {
         encode(&accepted, Version::V5),
         Ok(b"\x20\x07\x01\x00\x04\x1f\x00\x01r".to_vec())
     );
-    // [MQTT-3.2.2-6]
+    // [MQTT-3.2.2-1], [MQTT-3.2.2-6], [MQTT3-3.2.2-4]
     let refused = connack(ReasonCode::Banned);
     assert_eq!(
         encode(&refused, Version::V3_1_1),
@@ -200,6 +200,7 @@ fn what_says_nothing_is_left_out() {
     );
 }
 
+/// [MQTT3-3.8.4-5], [MQTT3-3.9.3-2]
 #[test]
 fn suback_knows_one_failure_before_5_0() {
     let reasons = vec![ReasonCode::GrantedQos2, ReasonCode::TopicFilterInvalid];
@@ -303,6 +304,81 @@ fn a_publish_needs_a_topic_or_in_5_0_an_alias() {
         ..publish()
     });
     assert_eq!(encode(&dup, Version::V5), Err(EncodeError::DupWithoutQos));
+}
+
+/// One of each packet that has a reason code.
+fn packets_with(reason: ReasonCode) -> [Packet; 9] {
+    let (packet_id, properties) = (ID, Properties::new);
+    let ack = || Ack {
+        reason,
+        ..Ack::success(ID)
+    };
+    [
+        Packet::ConnAck(ConnAck {
+            session_present: false,
+            reason,
+            properties: properties(),
+        }),
+        Packet::PubAck(ack()),
+        Packet::PubRec(ack()),
+        Packet::PubRel(ack()),
+        Packet::PubComp(ack()),
+        Packet::SubAck(SubAck {
+            packet_id,
+            reasons: vec![reason],
+            properties: properties(),
+        }),
+        Packet::UnsubAck(UnsubAck {
+            packet_id,
+            reasons: vec![reason],
+            properties: properties(),
+        }),
+        Packet::Disconnect(Disconnect {
+            reason,
+            properties: properties(),
+        }),
+        Packet::Auth(Auth {
+            reason,
+            properties: Properties::from_iter([Property::AuthenticationMethod("m")]),
+        }),
+    ]
+}
+
+/// [MQTT-3.2.2-8], [MQTT-3.4.2-1], [MQTT-3.5.2-1], [MQTT-3.6.2-1], [MQTT-3.7.2-1], [MQTT-3.9.3-2], [MQTT-3.11.3-2],
+/// [MQTT-3.14.2-1], [MQTT-3.15.2-1]: the lists of the sections on each packet.
+#[test]
+fn a_packet_is_written_with_reason_codes_of_its_own_list_only() {
+    let mut written = vec![Vec::new(); 9];
+    for reason in ReasonCode::ALL {
+        for (packet, codes) in packets_with(*reason).iter().zip(&mut written) {
+            if encode(packet, Version::V5).is_ok() {
+                codes.push(*reason as u8);
+            }
+        }
+    }
+    let publish = vec![0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99];
+    let release = vec![0x00, 0x92];
+    let expected = [
+        vec![
+            0x00, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c, 0x90,
+            0x95, 0x97, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9f,
+        ],
+        publish.clone(),
+        publish,
+        release.clone(),
+        release,
+        vec![
+            0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8f, 0x91, 0x97, 0x9e, 0xa1, 0xa2,
+        ],
+        vec![0x00, 0x11, 0x80, 0x83, 0x87, 0x8f, 0x91],
+    ];
+    assert_eq!(written[..7], expected);
+    // What a server or a client may say: who says which is the caller's business.
+    let mut ends = vec![0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89];
+    ends.extend(0x8b..=0x90);
+    ends.extend(0x93..=0xa2);
+    assert_eq!(written[7], ends);
+    assert_eq!(written[8], [0x00, 0x18, 0x19]);
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn check(name: &str, matching: &[&str], others: &[&str]) {
     assert_eq!(found, matching, "{name}");
 }
 
-/// [MQTT-4.7.1-1]
+/// [MQTT-3.3.2-3], [MQTT-4.7.1-1]
 #[test]
 fn the_multi_level_wildcard_stands_for_any_number_of_levels_and_for_the_parent() {
     let player = "sport/tennis/player1";
@@ -63,7 +63,7 @@ fn the_multi_level_wildcard_stands_for_any_number_of_levels_and_for_the_parent()
     );
 }
 
-/// [MQTT-4.7.1-2] and [MQTT-4.7.1-3]
+/// [MQTT-4.7.1-2]
 #[test]
 fn the_single_level_wildcard_stands_for_exactly_one_level_empty_ones_too() {
     check(
@@ -133,7 +133,7 @@ fn removal_compares_the_whole_filter_and_takes_one_subscription() {
     assert_eq!(tree.len(), 3);
 }
 
-/// [MQTT-4.8.2-4]
+/// Section 4.8.2.
 #[test]
 fn a_shared_group_is_one_match_and_its_turn_goes_round() {
     let mut tree = tree(&[

@@ -175,6 +175,7 @@ fn control_frames_stand_between_fragments() {
     assert_eq!(read_whole(&bytes), expected);
 }
 
+/// [MQTT-6.0.0-1]: text, where only binary is spoken, among others.
 #[test]
 fn faults_of_the_header_are_named() {
     let long_control = [0u8; 126];

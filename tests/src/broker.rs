@@ -1,0 +1,219 @@
+//! The real binary as a child process.
+//!
+//! It is built once per test program, by the profile that the tests were built with, so it is never
+//! older than its sources. Port 0 and a configuration file of its own keep brokers apart; what it prints is
+//! read all the time, so a full pipe never stops it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+use std::time::Instant;
+
+use crate::PATIENCE;
+
+const LISTENER: &str = "[[listener]]\nbind = \"127.0.0.1:0\"\n";
+const READY: &str = "listening on ws://";
+
+/// A running broker, killed when it is dropped.
+pub struct Broker {
+    process: Child,
+    addresses: Vec<SocketAddr>,
+    log: Arc<Mutex<String>>,
+    config: PathBuf,
+}
+
+impl Broker {
+    /// Starts the broker with its defaults on a free port.
+    pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts the broker with this configuration; without a `[[listener]]` in it, on a free port.
+    pub fn start_with(toml: &str) -> Self {
+        let config = config_file(toml);
+        let mut process = Command::new(weir())
+            .args(["run", "--config"])
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the broker starts");
+        let log = follow(process.stderr.take().expect("stderr is piped"));
+        let stdout = lines(process.stdout.take().expect("stdout is piped"));
+        let mut broker = Self {
+            process,
+            addresses: Vec::new(),
+            log,
+            config,
+        };
+        broker.await_listeners(toml.matches("[[listener]]").count().max(1), &stdout);
+        broker
+    }
+
+    /// Where the first listener accepts connections.
+    pub fn address(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// Where each listener accepts connections, in the order of the configuration.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The WebSocket address of the first listener, with the usual path.
+    pub fn url(&self) -> String {
+        format!("ws://{}/mqtt", self.address())
+    }
+
+    /// What the broker has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("a whole log").clone()
+    }
+
+    /// Waits for words in the log: a line may come a moment after what it tells of.
+    pub fn logs(&self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(words) {
+            assert!(Instant::now() < deadline, "never logged: {words}");
+            thread::sleep(PATIENCE / 1000);
+        }
+    }
+
+    /// The memory that the broker's process holds.
+    pub fn resident_bytes(&self) -> usize {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status = fs::read_to_string(path).expect("a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<usize>().ok());
+        kib.expect("a resident size") * 1024
+    }
+
+    /// Asks the broker to stop, as a service manager does. [`Broker::exit`] waits for it.
+    pub fn terminate(&self) {
+        let pid = self.process.id().to_string();
+        let script = ["-c", "kill -TERM \"$0\"", &pid];
+        let sent = Command::new("sh").args(script).status();
+        assert!(sent.expect("sh runs").success(), "SIGTERM to {pid}");
+    }
+
+    /// Waits for the broker's end.
+    pub fn exit(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.process.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the broker still runs");
+            thread::sleep(PATIENCE / 1000);
+        }
+    }
+
+    fn await_listeners(&mut self, count: usize, stdout: &Receiver<String>) {
+        while self.addresses.len() < count {
+            let Ok(line) = stdout.recv_timeout(PATIENCE) else {
+                panic!("the broker never said where it listens");
+            };
+            if let Some(address) = line.strip_prefix(READY) {
+                let address = address.split('/').next().and_then(|text| text.parse().ok());
+                self.addresses.push(address.expect("an address"));
+            }
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_file(&self.config);
+        if thread::panicking() {
+            println!(
+                "--- the broker's log ---\n{}------------------------",
+                self.log()
+            );
+        }
+    }
+}
+
+/// The path of the binary, built from the sources as they are.
+///
+/// # Panics
+/// When it does not build.
+pub fn weir() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(build).clone()
+}
+
+/// Builds into the very directory that the running test lies in: `target/PROFILE/deps/test-hash`.
+fn build() -> PathBuf {
+    let test = std::env::current_exe().expect("a running program");
+    let folder = test.ancestors().nth(2).expect("target/PROFILE");
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(profile) => profile,
+    };
+    let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "weir-broker",
+            "--bin",
+            "weir",
+        ])
+        .args(["--profile", profile, "--target-dir"])
+        .arg(folder.parent().expect("target"))
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+        .status();
+    assert!(
+        built.expect("cargo runs").success(),
+        "the broker does not build"
+    );
+    folder.join("weir")
+}
+
+fn config_file(toml: &str) -> PathBuf {
+    static SERIAL: AtomicU32 = AtomicU32::new(0);
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+    let name = format!("weir-test-{}-{serial}.toml", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let listener = if toml.contains("[[listener]]") {
+        ""
+    } else {
+        LISTENER
+    };
+    fs::write(&path, format!("{toml}\n{listener}")).expect("a temporary file");
+    path
+}
+
+/// Collects what a pipe brings, from a thread of its own.
+fn follow(pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let log = Arc::new(Mutex::new(String::new()));
+    let shared = Arc::clone(&log);
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let mut log = shared.lock().expect("a whole log");
+            log.push_str(&line);
+            log.push('\n');
+        }
+    });
+    log
+}
+
+/// The lines that a pipe brings, read to its end whether or not anybody still wants them.
+pub(crate) fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}

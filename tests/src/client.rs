@@ -1,0 +1,373 @@
+//! A client that speaks in packets: tokio-tungstenite below, weir-codec above.
+//!
+//! It does nothing by itself: no pings, no reconnection, no acknowledgement but where a method says so. A
+//! packet that arrives while a method waits for another is kept and given later, in order.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use weir_codec::{
+    Ack, ConnAck, Connect, Decoder, Delivery, Packet, PacketId, Publish, Qos, ReasonCode, SubAck,
+    SubscriptionOptions, Version,
+};
+
+use crate::{Broker, PATIENCE, SILENCE, packets};
+
+/// How a WebSocket was closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Close {
+    /// The close code; 1006 if the connection ended without a close frame.
+    pub code: u16,
+    /// The reason's text.
+    pub reason: String,
+}
+
+/// A connected client.
+pub struct Client {
+    socket: WebSocketStream<TcpStream>,
+    decoder: Decoder,
+    version: Version,
+    connack: Option<ConnAck>,
+    kept: VecDeque<Packet>,
+    last_id: u16,
+}
+
+impl Client {
+    /// Connects and is accepted.
+    pub async fn connect(broker: &Broker, connect: Connect) -> Self {
+        let mut client = Self::open(broker, connect.version).await;
+        let connack = client.ask(connect).await;
+        assert_eq!(connack.reason, ReasonCode::Success, "{connack:?}");
+        client
+    }
+
+    /// Connects as a clean MQTT 5.0 client.
+    pub async fn v5(broker: &Broker, client_id: &str) -> Self {
+        Self::connect(broker, packets::connect(Version::V5, client_id)).await
+    }
+
+    /// Connects and is refused: the CONNACK, then how the connection was closed.
+    pub async fn refused(broker: &Broker, connect: Connect) -> (ConnAck, Close) {
+        let mut client = Self::open(broker, connect.version).await;
+        let connack = client.ask(connect).await;
+        (connack, client.closed().await)
+    }
+
+    /// Opens a WebSocket for this version and sends nothing.
+    pub async fn open(broker: &Broker, version: Version) -> Self {
+        let stream = TcpStream::connect(broker.address())
+            .await
+            .expect("a connection");
+        stream.set_nodelay(true).expect("an open socket");
+        let subprotocol = if version == Version::V3_1 {
+            "mqttv3.1"
+        } else {
+            "mqtt"
+        };
+        let request = http::Request::get(broker.url())
+            .header("Host", broker.address().to_string())
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "websocket")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .header("Sec-WebSocket-Protocol", subprotocol);
+        let request = request.body(()).expect("a request");
+        let upgrade = tokio_tungstenite::client_async(request, stream);
+        let (socket, response) = upgrade.await.expect("an upgrade");
+        assert_eq!(response.headers()["Sec-WebSocket-Protocol"], subprotocol);
+        Self {
+            socket,
+            decoder: Decoder::client(version, u32::MAX),
+            version,
+            connack: None,
+            kept: VecDeque::new(),
+            last_id: 0,
+        }
+    }
+
+    /// Sends a CONNECT and gives the answer.
+    pub async fn ask(&mut self, connect: Connect) -> ConnAck {
+        self.send(Packet::Connect(Box::new(connect))).await;
+        match self.recv().await {
+            Packet::ConnAck(connack) => self.connack.insert(connack).clone(),
+            other => panic!("expected CONNACK, got {other:?}"),
+        }
+    }
+
+    /// The CONNACK that accepted this client.
+    pub fn connack(&self) -> &ConnAck {
+        self.connack.as_ref().expect("a connected client")
+    }
+
+    /// Sends a packet as one WebSocket message.
+    pub async fn send(&mut self, packet: Packet) {
+        let bytes = self.encode([packet]);
+        self.send_bytes(bytes).await;
+    }
+
+    /// Sends several packets in one WebSocket message.
+    pub async fn send_together(&mut self, packets: impl IntoIterator<Item = Packet>) {
+        let bytes = self.encode(packets);
+        self.send_bytes(bytes).await;
+    }
+
+    /// Sends bytes as one binary WebSocket message.
+    pub async fn send_bytes(&mut self, bytes: impl Into<Bytes>) {
+        let sent = self.socket.send(Message::Binary(bytes.into())).await;
+        sent.expect("the connection takes a message");
+    }
+
+    /// The bytes of packets in this client's version.
+    pub fn encode(&self, packets: impl IntoIterator<Item = Packet>) -> Bytes {
+        let mut bytes = BytesMut::new();
+        for packet in packets {
+            packet
+                .encode(self.version, &mut bytes)
+                .expect("a packet that can be encoded");
+        }
+        bytes.freeze()
+    }
+
+    /// The next packet.
+    pub async fn recv(&mut self) -> Packet {
+        match self.kept.pop_front() {
+            Some(packet) => packet,
+            None => self.arrival().await,
+        }
+    }
+
+    /// The next packet, which has to be a PUBLISH. Nothing is acknowledged.
+    pub async fn publication(&mut self) -> Publish {
+        match self.recv().await {
+            Packet::Publish(publish) => publish,
+            other => panic!("expected PUBLISH, got {other:?}"),
+        }
+    }
+
+    /// The next packet, which has to be a PUBLISH, acknowledged as its QoS asks, to the end.
+    pub async fn message(&mut self) -> Publish {
+        let publish = self.publication().await;
+        match publish.delivery {
+            Delivery::AtMostOnce => {}
+            Delivery::AtLeastOnce(id) => self.send(Packet::PubAck(Ack::success(id))).await,
+            Delivery::ExactlyOnce(id) => {
+                self.send(Packet::PubRec(Ack::success(id))).await;
+                self.awaited(|packet| matches!(packet, Packet::PubRel(ack) if ack.packet_id == id))
+                    .await;
+                self.send(Packet::PubComp(Ack::success(id))).await;
+            }
+        }
+        publish
+    }
+
+    /// The payload of the next message as text; see [`Client::message`].
+    pub async fn payload(&mut self) -> String {
+        String::from_utf8(self.message().await.payload.to_vec()).expect("a text payload")
+    }
+
+    /// Subscribes to one filter, and is granted or refused: the reason in the SUBACK.
+    pub async fn subscribe(
+        &mut self,
+        filter: &str,
+        options: impl Into<SubscriptionOptions>,
+    ) -> ReasonCode {
+        let id = self.next_id();
+        let subscribe = packets::subscribe(id.get(), filter, options);
+        self.send(Packet::Subscribe(subscribe)).await;
+        self.suback(id).await.reasons[0]
+    }
+
+    /// Waits for the SUBACK of this packet id.
+    pub async fn suback(&mut self, id: PacketId) -> SubAck {
+        let packet = self
+            .awaited(|packet| matches!(packet, Packet::SubAck(ack) if ack.packet_id == id))
+            .await;
+        let Packet::SubAck(suback) = packet else {
+            unreachable!("it was just matched")
+        };
+        suback
+    }
+
+    /// Unsubscribes from one filter and waits for the UNSUBACK.
+    pub async fn unsubscribe(&mut self, filter: &str) {
+        let id = self.next_id();
+        self.send(Packet::Unsubscribe(packets::unsubscribe(id.get(), filter)))
+            .await;
+        self.awaited(|packet| matches!(packet, Packet::UnsubAck(ack) if ack.packet_id == id))
+            .await;
+    }
+
+    /// Publishes and waits for the last acknowledgement; gives its reason, Success for QoS 0.
+    pub async fn publish(&mut self, topic: &str, payload: &str, qos: Qos) -> ReasonCode {
+        let id = self.next_id().get();
+        let publish = packets::publish(topic, payload.as_bytes().to_vec(), qos, id);
+        self.publish_packet(publish).await
+    }
+
+    /// Publishes a retained message; an empty payload removes the one there is.
+    pub async fn retain(&mut self, topic: &str, payload: &str, qos: Qos) -> ReasonCode {
+        let id = self.next_id().get();
+        let publish = packets::publish(topic, payload.as_bytes().to_vec(), qos, id);
+        self.publish_packet(Publish {
+            retain: true,
+            ..publish
+        })
+        .await
+    }
+
+    /// Sends this PUBLISH and waits for the last acknowledgement; gives its reason, Success for QoS 0.
+    pub async fn publish_packet(&mut self, publish: Publish) -> ReasonCode {
+        let delivery = publish.delivery;
+        self.send(Packet::Publish(publish)).await;
+        self.complete(delivery).await
+    }
+
+    /// Carries what was sent to its last acknowledgement; gives its reason, Success for QoS 0.
+    pub async fn complete(&mut self, delivery: Delivery) -> ReasonCode {
+        match delivery {
+            Delivery::AtMostOnce => ReasonCode::Success,
+            Delivery::AtLeastOnce(id) => {
+                self.acknowledged(
+                    |packet| matches!(packet, Packet::PubAck(ack) if ack.packet_id == id),
+                )
+                .await
+            }
+            Delivery::ExactlyOnce(id) => {
+                self.acknowledged(
+                    |packet| matches!(packet, Packet::PubRec(ack) if ack.packet_id == id),
+                )
+                .await;
+                self.send(Packet::PubRel(Ack::success(id))).await;
+                self.acknowledged(
+                    |packet| matches!(packet, Packet::PubComp(ack) if ack.packet_id == id),
+                )
+                .await
+            }
+        }
+    }
+
+    /// Checks that no packet arrives for a moment.
+    pub async fn silent(&mut self) {
+        self.silent_for(SILENCE).await;
+    }
+
+    /// Checks that no packet arrives for this long.
+    pub async fn silent_for(&mut self, time: Duration) {
+        let arrival = match self.kept.pop_front() {
+            Some(packet) => Some(packet),
+            None => timeout(time, self.arrival()).await.ok(),
+        };
+        assert_eq!(arrival, None, "nothing should have come");
+    }
+
+    /// Waits for the broker to close the connection; no further packet may come before it does.
+    pub async fn closed(&mut self) -> Close {
+        assert_eq!(self.kept, [], "nothing should have come before the close");
+        let closed = timeout(PATIENCE, self.close_frame()).await;
+        closed.expect("the broker closes in time")
+    }
+
+    /// Waits for a DISCONNECT and then the close: its reason and the close code.
+    pub async fn disconnected(&mut self) -> (ReasonCode, u16) {
+        match self.recv().await {
+            Packet::Disconnect(disconnect) => (disconnect.reason, self.closed().await.code),
+            other => panic!("expected DISCONNECT, got {other:?}"),
+        }
+    }
+
+    /// Says goodbye, and waits until the broker has closed.
+    pub async fn leave(mut self) -> Close {
+        self.send(packets::disconnect(ReasonCode::Success)).await;
+        self.closed().await
+    }
+
+    /// Cuts the connection without a word.
+    pub fn vanish(self) {
+        drop(self);
+    }
+
+    /// A packet id that is not in use.
+    pub fn next_id(&mut self) -> PacketId {
+        self.last_id += 1;
+        packets::packet_id(self.last_id)
+    }
+
+    /// The next packet that is wanted; those before it are kept.
+    async fn awaited(&mut self, wanted: impl Fn(&Packet) -> bool) -> Packet {
+        if let Some(at) = self.kept.iter().position(&wanted) {
+            return self.kept.remove(at).expect("a position just found");
+        }
+        loop {
+            let packet = self.arrival().await;
+            if wanted(&packet) {
+                return packet;
+            }
+            self.kept.push_back(packet);
+        }
+    }
+
+    async fn acknowledged(&mut self, wanted: impl Fn(&Packet) -> bool) -> ReasonCode {
+        match self.awaited(wanted).await {
+            Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubComp(ack) => ack.reason,
+            other => panic!("expected an acknowledgement, got {other:?}"),
+        }
+    }
+
+    /// The next packet from the socket.
+    async fn arrival(&mut self) -> Packet {
+        loop {
+            if let Some(packet) = self
+                .decoder
+                .next_packet()
+                .expect("the broker sends valid packets")
+            {
+                return packet;
+            }
+            let message = timeout(PATIENCE, self.socket.next()).await;
+            match message.expect("the broker sends a packet in time") {
+                Some(Ok(Message::Binary(bytes))) => self.decoder.push(bytes),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("expected a packet, got {other:?}"),
+            }
+        }
+    }
+
+    async fn close_frame(&mut self) -> Close {
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Close(frame))) => {
+                    let _ = self.socket.flush().await;
+                    return frame.map_or(Close::without_code(), |frame| Close {
+                        code: frame.code.into(),
+                        reason: frame.reason.to_string(),
+                    });
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(other)) => panic!("expected a close, got {other:?}"),
+                Some(Err(_)) | None => return Close::lost(),
+            }
+        }
+    }
+}
+
+impl Close {
+    fn without_code() -> Self {
+        Self {
+            code: 1005,
+            reason: String::new(),
+        }
+    }
+
+    fn lost() -> Self {
+        Self {
+            code: 1006,
+            reason: String::new(),
+        }
+    }
+}

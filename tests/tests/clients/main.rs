@@ -1,0 +1,42 @@
+//! The clients that people really use, against the real binary.
+//!
+//! Each script makes its own checks and prints them; the number of checks is asserted here, so that a script
+//! which stops early can't pass. What the scripts need is installed by `cargo xtask setup`.
+
+mod rumqttc;
+mod stream;
+
+use std::path::Path;
+
+use weir_tests::{Broker, Script};
+
+#[test]
+fn mqttjs_in_node_speaks_all_versions() {
+    let broker = Broker::start();
+    let checks = Script::node("mqttjs.mjs", &[&broker.url()]).succeed();
+    assert_eq!(checks, 3 * 18 + 6);
+}
+
+#[test]
+fn mqttjs_in_chromium_speaks_all_versions() {
+    let broker = Broker::start();
+    let checks = Script::node("browser.mjs", &[&broker.url()]).succeed();
+    assert_eq!(checks, 3 * 18 + 6);
+}
+
+#[test]
+fn the_try_it_page_works_in_two_tabs() {
+    let broker = Broker::start();
+    let address = format!("http://{}/", broker.address());
+    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
+    let pictures = pictures.to_str().expect("a text path");
+    let checks = Script::node("page.mjs", &[&address, pictures]).succeed();
+    assert_eq!(checks, 7);
+}
+
+#[test]
+fn paho_in_python_speaks_all_versions() {
+    let broker = Broker::start();
+    let checks = Script::python("clients.py", &[&broker.url()]).succeed();
+    assert_eq!(checks, 3 * 15 + 2);
+}

@@ -1,0 +1,63 @@
+//! SIGTERM: everybody is told, and the process ends well.
+
+use weir_codec::{Connect, Qos, ReasonCode, Version};
+use weir_tests::packets::{connect, will};
+use weir_tests::{Broker, Client, Wire};
+
+#[tokio::test]
+async fn everybody_is_told_and_the_process_ends_with_status_0() {
+    let mut broker = Broker::start();
+    let mut new = Client::v5(&broker, "new").await;
+    let mut old = Client::connect(&broker, connect(Version::V3_1_1, "old")).await;
+    let mut upgraded = Wire::upgraded(&broker).await;
+    let mut silent = Wire::open(&broker).await;
+    broker.terminate();
+    assert_eq!(
+        new.disconnected().await,
+        (ReasonCode::ServerShuttingDown, 1001)
+    );
+    let close = old.closed().await;
+    assert_eq!(close.code, 1001);
+    assert!(close.reason.contains("shutting down"), "{}", close.reason);
+    assert_eq!(upgraded.closed().await.0, 1001);
+    drop((new, old, upgraded));
+    silent.ended().await;
+    assert_eq!(broker.exit().code(), Some(0));
+}
+
+#[tokio::test]
+async fn messages_on_their_way_go_out_before_the_goodbye() {
+    let mut broker = Broker::start();
+    let mut subscriber = Client::v5(&broker, "subscriber").await;
+    subscriber.subscribe("t", Qos::AtMostOnce).await;
+    let mut publisher = Client::v5(&broker, "publisher").await;
+    for n in 0..100 {
+        publisher
+            .publish("t", &n.to_string(), Qos::AtLeastOnce)
+            .await;
+    }
+    broker.terminate();
+    for n in 0..100 {
+        assert_eq!(subscriber.payload().await, n.to_string());
+    }
+    assert_eq!(
+        subscriber.disconnected().await,
+        (ReasonCode::ServerShuttingDown, 1001)
+    );
+    drop((subscriber, publisher));
+    assert_eq!(broker.exit().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_peer_that_never_answers_does_not_hold_up_the_end() {
+    let mut broker = Broker::start_with("[timing]\nclose_seconds = 1\nshutdown_seconds = 2");
+    let stubborn = Client::v5(&broker, "stubborn").await;
+    let mortal = Connect {
+        will: Some(will("will", "gone")),
+        ..connect(Version::V5, "mortal")
+    };
+    let mortal = Client::connect(&broker, mortal).await;
+    broker.terminate();
+    assert_eq!(broker.exit().code(), Some(0));
+    drop((stubborn, mortal));
+}

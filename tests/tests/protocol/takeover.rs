@@ -1,0 +1,76 @@
+//! One client id has one owner: a second connection takes over from the first.
+
+use weir_codec::{Connect, Qos, ReasonCode, Version};
+use weir_tests::packets::{connect, lasting, will};
+use weir_tests::{Broker, Client};
+
+#[tokio::test]
+async fn the_first_5_0_client_is_told_and_closed() {
+    let broker = Broker::start();
+    let mut first = Client::v5(&broker, "twin").await;
+    let mut second = Client::v5(&broker, "twin").await;
+    assert_eq!(
+        first.disconnected().await,
+        (ReasonCode::SessionTakenOver, 1008)
+    );
+    second.subscribe("t", Qos::AtLeastOnce).await;
+    second.publish("t", "mine", Qos::AtLeastOnce).await;
+    assert_eq!(second.payload().await, "mine");
+    broker.logs("taken over");
+}
+
+#[tokio::test]
+async fn the_first_3_x_client_sees_why_in_the_close() {
+    let broker = Broker::start();
+    for version in [Version::V3_1, Version::V3_1_1] {
+        let mut first = Client::connect(&broker, connect(version, "twin")).await;
+        let _second = Client::connect(&broker, connect(version, "twin")).await;
+        let close = first.closed().await;
+        assert_eq!(close.code, 1008);
+        assert!(close.reason.contains("taken over"), "{}", close.reason);
+    }
+}
+
+#[tokio::test]
+async fn the_session_moves_to_the_second_connection() {
+    let broker = Broker::start();
+    let mut publisher = Client::v5(&broker, "publisher").await;
+    let mut first = Client::connect(&broker, lasting(Version::V5, "mover")).await;
+    first.subscribe("t", Qos::AtLeastOnce).await;
+    publisher
+        .publish("t", "unacknowledged", Qos::AtLeastOnce)
+        .await;
+    let before = first.publication().await;
+    let mut second = Client::connect(&broker, lasting(Version::V3_1_1, "mover")).await;
+    assert!(second.connack().session_present);
+    let again = second.message().await;
+    assert_eq!((again.dup, again.delivery), (true, before.delivery));
+    publisher.publish("t", "next", Qos::AtLeastOnce).await;
+    assert_eq!(second.payload().await, "next");
+}
+
+#[tokio::test]
+async fn a_takeover_publishes_the_will_of_the_first() {
+    let broker = Broker::start();
+    let mut watcher = Client::v5(&broker, "watcher").await;
+    watcher.subscribe("will", Qos::AtLeastOnce).await;
+    let mortal = Connect {
+        will: Some(will("will", "gone")),
+        ..connect(Version::V5, "twin")
+    };
+    let _first = Client::connect(&broker, mortal).await;
+    let _second = Client::v5(&broker, "twin").await;
+    assert_eq!(watcher.payload().await, "gone");
+}
+
+#[tokio::test]
+async fn many_takeovers_at_once_leave_one_owner() {
+    let broker = Broker::start();
+    let rivals = (0..30).map(|_| Client::connect(&broker, lasting(Version::V5, "rival")));
+    let mut owners = 0;
+    for mut rival in futures_util::future::join_all(rivals).await {
+        let told = tokio::time::timeout(weir_tests::SILENCE, rival.recv()).await;
+        owners += usize::from(told.is_err());
+    }
+    assert_eq!(owners, 1);
+}

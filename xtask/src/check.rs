@@ -1,0 +1,30 @@
+//! Every check of the project, cheapest first: formatting, lints, documentation, tests.
+//!
+//! Warnings are errors here and nowhere else, so that work in progress still compiles. The binary is built
+//! before the tests that drive it.
+
+use std::process::Command;
+
+use crate::shell::{self, Failure};
+
+/// Most end-to-end tests wait for a peer, not for a core: more of them at once than there are cores.
+const TEST_THREADS: &str = "6";
+
+/// Formatting, lints, documentation and tests of the whole workspace; stops at the first failure.
+pub(crate) fn run() -> Result<(), Failure> {
+    shell::run(&mut cargo("fmt --all --check"))?;
+    shell::run(&mut cargo(
+        "clippy --workspace --all-targets -- -D warnings",
+    ))?;
+    shell::run(cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"))?;
+    shell::run(&mut cargo("build --package weir-broker --bin weir"))?;
+    shell::run(cargo("test --workspace").env("RUST_TEST_THREADS", TEST_THREADS))
+}
+
+fn cargo(arguments: &str) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .args(arguments.split_whitespace())
+        .current_dir(shell::root());
+    command
+}

@@ -1,0 +1,51 @@
+//! The project's own commands, run as `cargo xtask COMMAND`.
+//!
+//! `setup` makes a machine able to run every test; `test` does that and then runs every check the
+//! project has, in the order in which they are cheapest to fail. A person, the README and `.ci/run`
+//! all use the same command, so that nobody's green differs from anybody else's. Only the standard
+//! library is used: this has to build on a machine that has nothing but Rust.
+
+mod autobahn;
+mod check;
+mod fuzz;
+mod hostile;
+mod setup;
+mod shell;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND
+
+  setup   install what the tests need: Debian packages, Node packages, Python packages
+  test    setup, then formatting, lints, documentation and all tests
+
+Longer runs, each on its own:
+
+  autobahn       every case of the Autobahn test suite that concerns us
+  hostile        the tests of hostile behaviour that take long or many connections
+  fuzz SECONDS   each fuzz target for so long; needs cargo-fuzz, works with stable Rust";
+
+fn main() -> ExitCode {
+    let command = std::env::args().nth(1);
+    let done = match command.as_deref() {
+        Some("setup") => setup::run().and_then(|()| autobahn::setup()),
+        Some("test") => setup::run()
+            .and_then(|()| autobahn::setup())
+            .and_then(|()| check::run()),
+        Some("autobahn") => autobahn::setup().and_then(|()| autobahn::run()),
+        Some("fuzz") => fuzz::run(std::env::args().nth(2).as_deref()),
+        Some("hostile") => hostile::run(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

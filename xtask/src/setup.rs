@@ -1,0 +1,149 @@
+//! Installs what the tests need, and nothing twice.
+//!
+//! Three sources: Debian's packages (a browser, Node, Python's venv, systemd's verifier, nginx), the Node
+//! packages pinned in tests/node, the Python packages pinned in tests/python. A Debian package is asked
+//! for only when the program it brings is absent. The pinned sets leave a stamp holding the very list
+//! they were installed from, beside what they installed: change the list or delete the folder, and the
+//! next run installs again; otherwise a run costs a few file reads.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::shell::{self, Failure, ask};
+
+/// playwright-core's own requirement, the highest among the Node packages.
+const NODE_MAJOR: u32 = 20;
+
+/// Makes this machine able to run every test.
+pub(crate) fn run() -> Result<(), Failure> {
+    debian_packages()?;
+    node_packages(&shell::root().join("tests/node"))?;
+    python_packages(&shell::root().join("tests"))
+}
+
+fn debian_packages() -> Result<(), Failure> {
+    let missing = missing_packages();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !on_path("apt-get") {
+        let list = missing.join(", ");
+        return Err(Failure::Missing(format!(
+            "the tests need these, and this machine has no apt-get to install them: {list}"
+        )));
+    }
+    shell::run(&mut apt_get(&["update", "--quiet"]))?;
+    let mut install = apt_get(&["install", "--yes", "--quiet", "--no-install-recommends"]);
+    shell::run(install.args(&missing))
+}
+
+/// The Debian packages whose programs this machine lacks.
+fn missing_packages() -> Vec<&'static str> {
+    let wanted = [
+        ("chromium", on_path("chromium")),
+        ("nodejs", on_path("node")),
+        ("npm", on_path("npm")),
+        ("python3-venv", python().is_some()),
+        ("systemd", on_path("systemd-analyze")),
+        (
+            "nginx",
+            on_path("nginx") || Path::new("/usr/sbin/nginx").exists(),
+        ),
+    ];
+    let absent = wanted.into_iter().filter(|(_, present)| !present);
+    absent.map(|(package, _)| package).collect()
+}
+
+fn apt_get(arguments: &[&str]) -> Command {
+    let root = ask(Command::new("id").arg("-u")).is_some_and(|id| id == "0");
+    let mut command = Command::new(if root { "env" } else { "sudo" });
+    command.arg("DEBIAN_FRONTEND=noninteractive").arg("apt-get");
+    command.args(arguments);
+    command
+}
+
+fn node_packages(folder: &Path) -> Result<(), Failure> {
+    let version = ask(Command::new("node").arg("--version")).unwrap_or_default();
+    let major = version.trim_start_matches('v').split('.').next();
+    if major.and_then(|number| number.parse().ok()) < Some(NODE_MAJOR) {
+        return Err(Failure::Missing(format!(
+            "the tests need Node {NODE_MAJOR} or later; this machine has {version:?}"
+        )));
+    }
+    let stamp = Stamp::new(
+        &folder.join("node_modules"),
+        &folder.join("package-lock.json"),
+    )?;
+    if stamp.holds() {
+        return Ok(());
+    }
+    shell::run(
+        Command::new("npm")
+            .args(["ci", "--no-audit", "--no-fund"])
+            .current_dir(folder),
+    )?;
+    stamp.leave()
+}
+
+fn python_packages(tests: &Path) -> Result<(), Failure> {
+    let (requirements, environment) = (tests.join("python/requirements.txt"), tests.join(".env"));
+    let stamp = Stamp::new(&environment, &requirements)?;
+    if stamp.holds() {
+        return Ok(());
+    }
+    let python = python().ok_or_else(|| Failure::Missing("no Python with venv found".into()))?;
+    shell::run(
+        Command::new(python)
+            .args(["-m", "venv", "--clear"])
+            .arg(&environment),
+    )?;
+    shell::run(
+        Command::new(environment.join("bin/python"))
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--requirement",
+            ])
+            .arg(requirements),
+    )?;
+    stamp.leave()
+}
+
+/// The first Python that can make virtual environments.
+fn python() -> Option<&'static str> {
+    let mut candidates = ["python3", "/usr/bin/python3"].into_iter();
+    candidates
+        .find(|python| ask(Command::new(python).args(["-c", "import ensurepip, venv"])).is_some())
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// A file beside what was installed that holds the list it was installed from.
+struct Stamp {
+    file: PathBuf,
+    list: String,
+}
+
+impl Stamp {
+    fn new(folder: &Path, list: &Path) -> Result<Self, Failure> {
+        let file = folder.join(".weir-stamp");
+        let read = fs::read_to_string(list);
+        let list = read.map_err(|error| Failure::File(list.to_owned(), error))?;
+        Ok(Self { file, list })
+    }
+
+    fn holds(&self) -> bool {
+        fs::read_to_string(&self.file).is_ok_and(|found| found == self.list)
+    }
+
+    fn leave(&self) -> Result<(), Failure> {
+        fs::write(&self.file, &self.list).map_err(|error| Failure::File(self.file.clone(), error))
+    }
+}
