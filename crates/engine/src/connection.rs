@@ -50,6 +50,10 @@ pub(crate) struct Connection {
     pub(crate) output: Output,
     /// Whether the connection stands in the list of those with something to transmit.
     pub(crate) dirty: bool,
+    /// Whether it stands in the list of those that are to be given more retained messages.
+    pub(crate) is_replaying: bool,
+    /// Whether everything that waited for the client when it came has been sent.
+    pub(crate) caught_up: bool,
 }
 
 impl Connection {
@@ -68,6 +72,8 @@ impl Connection {
             aliases_out: OutboundAliases::default(),
             output: Output::new(),
             dirty: false,
+            is_replaying: false,
+            caught_up: false,
         }
     }
 

@@ -37,7 +37,8 @@ pub(crate) enum Awaiting {
     Release,
 }
 
-/// The window of packet ids in flight.
+/// The window of packet ids in flight [MQTT-2.2.1-4]: a slot is taken by a message, QoS 1 until PUBACK [MQTT-4.3.2-3],
+/// QoS 2 until PUBREC [MQTT-4.3.3-3] and then PUBCOMP.
 #[derive(Debug, Default)]
 pub(crate) struct Inflight {
     /// The id of the window's first slot, less one.
@@ -67,7 +68,7 @@ impl Inflight {
         self.slots.len() < IDS
     }
 
-    /// Gives out the next packet id for `envelope`; `None` if the whole circle is in use.
+    /// [MQTT-4.3.2-1], [MQTT-4.3.3-1]: gives out the next packet id for `envelope`; `None` if the whole circle is in use.
     pub(crate) fn send(&mut self, envelope: Envelope) -> Option<PacketId> {
         if !self.has_free_id() {
             return None;
@@ -167,6 +168,7 @@ mod tests {
         }
     }
 
+    /// [MQTT-2.2.1-4], [MQTT-4.3.2-1], [MQTT-4.3.3-1]
     #[test]
     fn ids_go_round_the_circle_and_skip_what_is_in_flight() {
         let mut inflight = Inflight::default();

@@ -27,6 +27,9 @@ const TOMBSTONE_SECONDS: u32 = 60;
 /// So many deletions are remembered at most; of more, the oldest are forgotten early.
 const TOMBSTONES: usize = 16_384;
 
+/// And their topics together have so many bytes at most.
+const TOMBSTONES_BYTES: usize = 4 << 20;
+
 /// The retained messages of all topics.
 pub(crate) struct Retained {
     tree: RetainedTree<Entry>,
@@ -37,6 +40,7 @@ pub(crate) struct Retained {
     arrivals: u64,
     /// Deletions that are remembered, oldest first; one that was overtaken by a new value is still listed.
     tombstones: VecDeque<(TopicName, u64)>,
+    tombstone_bytes: usize,
     max_tombstones: usize,
 }
 
@@ -72,6 +76,7 @@ impl Retained {
             max_bytes: settings.max_retained_bytes,
             arrivals: 0,
             tombstones: VecDeque::new(),
+            tombstone_bytes: 0,
             // Nobody's older value can come back where there is nobody else.
             max_tombstones: if shards == 1 { 0 } else { TOMBSTONES },
         }
@@ -133,16 +138,19 @@ impl Retained {
             self.count(old.message.as_deref(), false);
         }
         if is_tombstone {
+            self.tombstone_bytes += topic.as_str().len();
             self.tombstones.push_back((topic, self.arrivals));
             self.bury_oldest(timers);
         }
     }
 
-    /// Keeps the number of remembered deletions within its limit.
+    /// Keeps the remembered deletions within their limits.
     fn bury_oldest(&mut self, timers: &mut Timers) {
-        while self.tombstones.len() > self.max_tombstones
-            && let Some((topic, arrival)) = self.tombstones.pop_front()
+        while self.tombstones.len() > self.max_tombstones || self.tombstone_bytes > TOMBSTONES_BYTES
         {
+            let Some((topic, arrival)) = self.pop_tombstone() else {
+                return;
+            };
             let is_same = |entry: &Entry| entry.arrival == arrival;
             if self.tree.get(topic.as_str()).is_some_and(is_same)
                 && let Some(entry) = self.tree.remove(topic.as_str())
@@ -150,6 +158,12 @@ impl Retained {
                 timers.clear(entry.timer);
             }
         }
+    }
+
+    fn pop_tombstone(&mut self) -> Option<(TopicName, u64)> {
+        let tombstone = self.tombstones.pop_front()?;
+        self.tombstone_bytes -= tombstone.0.as_str().len();
+        Some(tombstone)
     }
 
     /// The topic's timer fired: its message has expired or its deletion is old. Returns whether a message expired.
@@ -162,7 +176,7 @@ impl Retained {
             while let Some((_, arrival)) = self.tombstones.front()
                 && *arrival <= entry.arrival
             {
-                self.tombstones.pop_front();
+                self.pop_tombstone();
             }
         }
         self.count(entry.message.as_deref(), false);

@@ -14,6 +14,7 @@ use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::subscription::Subscription;
 use crate::time::Instant;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use slotmap::SlotMap;
@@ -22,7 +23,7 @@ use weir_codec::{Ack, Delivery, Packet, PacketId, Properties, Qos, ReasonCode};
 /// Retained messages looked at in one step of a replay.
 const REPLAY_STEP: usize = 64;
 
-/// Steps of a replay in one turn.
+/// Steps in one turn, of all replays together.
 const REPLAY_STEPS: usize = 8;
 
 /// The connections and sessions of a shard.
@@ -34,6 +35,10 @@ pub(crate) struct Roster {
     pub(crate) stats: Stats,
     /// Connections with something to transmit, each once.
     pub(crate) dirty: Vec<ConnectionKey>,
+    /// Connections that are to be given more retained messages, each once, in turn.
+    pub(crate) replaying: VecDeque<ConnectionKey>,
+    /// The time of the last input.
+    pub(crate) now: Instant,
     /// Connections that can't go on, and why: to be ended.
     pub(crate) doomed: Vec<(ConnectionKey, End)>,
 }
@@ -46,11 +51,13 @@ impl Roster {
             settings,
             stats: Stats::default(),
             dirty: Vec::new(),
+            replaying: VecDeque::new(),
+            now: Instant::default(),
             doomed: Vec::new(),
         }
     }
 
-    /// Adds a control packet to a connection's output. One that is larger than the client takes can't be left out, so the
+    /// Adds a control packet to a connection's output, whatever its quota [MQTT-3.3.4-10], [MQTT-4.9.0-3]. One that is larger than the client takes can't be left out, so the
     /// connection ends [MQTT-3.1.2-24].
     pub(crate) fn send(&mut self, key: ConnectionKey, packet: &Packet) {
         let Some(connection) = self.connections.get_mut(key) else {
@@ -71,7 +78,8 @@ impl Roster {
             .is_some_and(|session| session.connection.is_some())
     }
 
-    /// Hands a message to a session, on behalf of its `subscription` (or all that match, merged).
+    /// Hands a message to a session [MQTT-4.5.0-1], at the lower of its QoS and the QoS granted [MQTT-3.8.4-8],
+    /// [MQTT-4.8.2-3], behind what waits already [MQTT-4.6.0-5], [MQTT-4.6.0-6], on behalf of its `subscription` (or all that match, merged).
     pub(crate) fn deliver(
         &mut self,
         to: SessionKey,
@@ -106,22 +114,41 @@ impl Roster {
         }
     }
 
-    /// What has been waiting for this connection moves up: what is to be sent again, the queue, retained messages.
-    pub(crate) fn pump(&mut self, key: ConnectionKey, retained: &Retained, now: Instant) {
+    /// What has been waiting for this connection moves up: what is to be sent again, the queue; retained messages take turns.
+    pub(crate) fn pump(&mut self, key: ConnectionKey, now: Instant) {
         let Some(to) = self.connections.get(key).and_then(Connection::session) else {
             return;
         };
         self.pump_resend(key, to, now);
         self.pump_queue(key, to, now);
-        for _ in 0..REPLAY_STEPS {
-            if !self.wants_replay(key, to) {
-                return;
-            }
-            self.replay_step(to, retained, now);
+        if self.wants_replay(key, to)
+            && let Some(connection) = self.connections.get_mut(key)
+            && !connection.is_replaying
+        {
+            connection.is_replaying = true;
+            self.replaying.push_back(key);
         }
-        // More another turn, so that a large replay holds nobody up.
-        if let Some(connection) = self.connections.get_mut(key) {
-            mark_dirty(&mut self.dirty, key, connection);
+    }
+
+    /// The work of one turn on replays, a step for each connection in turn: however many messages are looked at in vain,
+    /// nobody else waits for long.
+    pub(crate) fn replay(&mut self, retained: &Retained) {
+        for _ in 0..REPLAY_STEPS {
+            let Some(key) = self.replaying.pop_front() else {
+                return;
+            };
+            let Some(connection) = self.connections.get_mut(key) else {
+                continue;
+            };
+            connection.is_replaying = false;
+            let Some(to) = connection.session() else {
+                continue;
+            };
+            if self.wants_replay(key, to) {
+                let now = self.now;
+                self.replay_step(to, retained, now);
+                self.pump(key, now);
+            }
         }
     }
 
@@ -199,6 +226,7 @@ impl Roster {
             count(&mut self.stats, sent);
             mark_dirty(&mut self.dirty, key, connection);
         }
+        connection.caught_up = true;
     }
 
     fn wants_replay(&self, key: ConnectionKey, to: SessionKey) -> bool {
@@ -255,9 +283,12 @@ impl Roster {
             return;
         }
         self.stats.messages_dropped += 1;
-        // Losing a QoS 1 or 2 message silently would break its promise: a client that is here is told.
-        if let (Some(connection), true) = (session.connection, qos != Qos::AtMostOnce) {
-            self.doomed.push((connection, End::QueueFull));
+        // Losing a QoS 1 or 2 message silently would break its promise: a client that is here is told. Not one that is still
+        // taking what waited for it before it came: to end its connection would keep it from ever catching up.
+        if let (Some(key), true) = (session.connection, qos != Qos::AtMostOnce)
+            && self.connections.get(key).is_some_and(|it| it.caught_up)
+        {
+            self.doomed.push((key, End::QueueFull));
         }
     }
 }
@@ -342,6 +373,7 @@ fn publish(
             None => return Sent::TooLarge,
         },
     };
+    // [MQTT-3.3.1-3], [MQTT-4.3.1-1], [MQTT-4.3.2-2], [MQTT-4.3.3-2]: DUP 0, whatever came in.
     frame.write(false, retain, delivery, &mut connection.output);
     if delivery.packet_id().is_some() {
         connection.send_quota -= 1;
@@ -352,7 +384,8 @@ fn publish(
     Sent::Enqueued
 }
 
-/// Sends again what was in flight when the last connection ended [MQTT-4.4.0-1]; returns false if the window is full.
+/// Sends again what was in flight when the last connection ended [MQTT-4.4.0-1], to this session and no other
+/// [MQTT-4.8.2-4], [MQTT-4.8.2-5], expired or not [MQTT-4.3.3-7]; returns false if the window is full.
 fn resend(session: &mut Session, connection: &mut Connection, id: PacketId, now: Instant) -> bool {
     let envelope = match session.inflight.awaiting(id) {
         None => return true,

@@ -21,6 +21,8 @@ pub(crate) struct Session {
     pub(crate) client_id: Utf8,
     pub(crate) connection: Option<ConnectionKey>,
     pub(crate) permissions: Arc<dyn Permissions>,
+    /// Whether CONNECT asked for a Session Expiry Interval above 0.
+    pub(crate) has_expiry: bool,
     /// The Session Expiry Interval in force; `u32::MAX`: never.
     pub(crate) expiry_seconds: u32,
     /// Without a connection: when the session ends; `None`: never.
@@ -56,6 +58,7 @@ impl Session {
             client_id,
             connection: None,
             permissions,
+            has_expiry: false,
             expiry_seconds: 0,
             expires_at: None,
             will: None,

@@ -101,6 +101,7 @@ impl Shard {
 
     /// Takes in what has happened.
     pub fn handle(&mut self, now: Instant, input: Input) {
+        self.roster.now = now;
         match input {
             Input::Packet { connection, packet } => self.handle_packet(now, connection, packet),
             Input::Malformed {
@@ -145,15 +146,21 @@ impl Shard {
         self.effects.pop_front()
     }
 
-    /// Whether any connection has something to transmit.
+    /// Whether there is something to do without any further input: something to transmit, or retained messages to look up.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
-        !self.roster.dirty.is_empty()
+        !self.roster.dirty.is_empty() || !self.roster.replaying.is_empty()
     }
 
-    /// The next connection that has something to transmit; each is named once until it is transmitted.
+    /// The next connection that has something to transmit; each is named once until it is transmitted. The `None` at the end
+    /// is the end of a turn: some more retained messages are then looked up, to be transmitted in the next one, if
+    /// [`Shard::is_dirty`].
     pub fn poll_dirty(&mut self) -> Option<ConnectionKey> {
-        let key = self.roster.dirty.pop()?;
+        let Some(key) = self.roster.dirty.pop() else {
+            self.roster.replay(&self.retained);
+            self.end_doomed(self.roster.now);
+            return None;
+        };
         if let Some(connection) = self.roster.connections.get_mut(key) {
             connection.dirty = false;
         }
@@ -167,7 +174,7 @@ impl Shard {
             // Taken whole: an idle connection keeps no buffer.
             *out = core::mem::take(&mut connection.output);
         }
-        self.roster.pump(connection, &self.retained, now);
+        self.roster.pump(connection, now);
         self.end_doomed(now);
         if let Some(state) = self.roster.connections.get_mut(connection)
             && !state.output.is_empty()
@@ -225,6 +232,7 @@ impl Shard {
                     ),
                 };
             }
+            // [MQTT-3.1.4-6]
             Phase::Authenticating { .. } | Phase::Closing => return,
         };
         match packet {

@@ -24,7 +24,7 @@ use std::thread::available_parallelism;
 pub(crate) use error::ConfigError;
 pub(crate) use limits::Limits;
 pub(crate) use listener::{Listener, parse_bind};
-pub(crate) use settings::{Auth, Log, LogFormat, LogLevel, Store, Timing};
+pub(crate) use settings::{Auth, Log, LogFormat, LogLevel, Store, Timing, Tolerate};
 
 use document::Document;
 
@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// Deadlines and intervals.
     pub(crate) timing: Timing,
+    /// What is not held against clients.
+    pub(crate) tolerate: Tolerate,
     /// Who may connect.
     pub(crate) auth: Auth,
     /// Where sessions and retained messages are kept.
@@ -123,6 +125,7 @@ fn resolve(document: &Document<'_>) -> Config {
         listeners: Listener::resolve_all(document),
         limits: Limits::resolve(&document.section("limits")),
         timing: Timing::resolve(&document.section("timing")),
+        tolerate: Tolerate::resolve(&document.section("tolerate")),
         auth: Auth::resolve(&document.section("auth")),
         store: Store::resolve(&document.section("store")),
         log: Log::resolve(&document.section("log")),

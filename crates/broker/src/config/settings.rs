@@ -30,6 +30,13 @@ pub(crate) struct Auth {
     pub(crate) anonymous: bool,
 }
 
+/// Deviations of clients in wide use that are not held against them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tolerate {
+    /// A client id of more than 23 characters in MQTT 3.1.
+    pub(crate) long_3_1_client_ids: bool,
+}
+
 /// Where sessions and retained messages are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Store {
@@ -108,6 +115,14 @@ impl Auth {
     pub(super) fn resolve(section: &Section<'_, '_>) -> Self {
         Self {
             anonymous: section.boolean("anonymous", true),
+        }
+    }
+}
+
+impl Tolerate {
+    pub(super) fn resolve(section: &Section<'_, '_>) -> Self {
+        Self {
+            long_3_1_client_ids: section.boolean("long_3_1_client_ids", true),
         }
     }
 }

@@ -89,7 +89,7 @@ fn an_unknown_key_is_named_with_the_nearest_and_the_allowed() {
     check(
         "[limit]\nqueue_bytes = 1",
         &[
-            "1: limit: unknown key; did you mean `limits`? Allowed here: shards, listener, limits, timing, auth, store, log",
+            "1: limit: unknown key; did you mean `limits`? Allowed here: shards, listener, limits, timing, tolerate, auth, store, log",
         ],
     );
 }

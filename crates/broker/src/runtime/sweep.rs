@@ -1,7 +1,8 @@
 //! What is looked at now and then instead of with a timer for each connection: silent links, the counts, the heartbeat.
 //!
 //! A link without traffic for the ping interval gets a WebSocket ping, so that proxies keep it and a dead peer is found
-//! out; one that was heard of in none of the last two intervals is given up.
+//! out. One of which nothing was heard for four intervals is given up: later than the usual Keep Alive of 60 seconds runs out, so
+//! that a phone whose radio sleeps is judged by what it agreed to.
 
 use super::worker::Worker;
 use std::rc::Rc;
@@ -10,6 +11,9 @@ use weir_engine::{Input, Lost};
 
 /// The counts are at most this old.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Intervals of silence after which a link is given up.
+const PATIENCE: u64 = 4;
 
 /// Runs for as long as the worker's thread.
 pub(crate) async fn run(worker: Rc<Worker>) {
@@ -38,7 +42,7 @@ pub(crate) async fn run(worker: Rc<Worker>) {
 fn look_after_silent(worker: &Rc<Worker>, interval_millis: u64) {
     let now = worker.now();
     for link in worker.links() {
-        if link.silent_millis(now) >= 2 * interval_millis {
+        if link.silent_millis(now) >= PATIENCE * interval_millis {
             let lost = Lost::Unresponsive;
             worker.handle(
                 now,

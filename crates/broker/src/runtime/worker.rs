@@ -160,6 +160,8 @@ async fn flusher(worker: Rc<Worker>) {
         worker.flush.notified().await;
         worker.flush_due.set(false);
         worker.flush_all();
+        // Back to the operating system before the next turn, so that whoever is ready is read first.
+        tokio::task::yield_now().await;
     }
 }
 

@@ -32,7 +32,7 @@ impl Shard {
             .unwrap_or(true);
         // From the first answer on: a CONNACK that refuses has to fit too [MQTT-3.1.2-24].
         connection.max_packet_bytes = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
-        if let Err(refusal) = check_client_id(&connect) {
+        if let Err(refusal) = check_client_id(&self.roster.settings, &connect) {
             return self.end(now, key, End::Refused(refusal));
         }
         let assigned = connect.client_id.is_empty();
@@ -71,6 +71,7 @@ impl Shard {
         });
     }
 
+    /// [MQTT-3.1.4-2]: who is not admitted is refused.
     pub(super) fn handle_authenticated(
         &mut self,
         now: Instant,
@@ -158,7 +159,8 @@ impl Shard {
         let (session, session_present) = self.claim_session(now, connect, grant);
         let keep_alive_seconds = keep_alive_seconds(&self.roster.settings, connect);
         self.attach(now, key, session, connect, keep_alive_seconds);
-        // [MQTT-3.2.2-2], [MQTT-3.2.2-3]: Session Present tells whether earlier state is continued.
+        // [MQTT-3.2.2-2], [MQTT-3.2.2-3]: Session Present tells whether earlier state is continued. [MQTT-3.1.4-5],
+        // [MQTT-3.2.0-1]: CONNACK is the first thing sent, and [MQTT-3.2.0-2] the only one: nobody comes here twice.
         connack.session_present = session_present;
         self.roster.send(key, &Packet::ConnAck(connack));
         self.roster.stats.connections += 1;
@@ -174,10 +176,11 @@ impl Shard {
         });
         self.came_online(session);
         self.roster.resume(key, now);
-        self.roster.pump(key, &self.retained, now);
+        self.roster.pump(key, now);
     }
 
-    /// The session for this CONNECT: the present one, or a new one; an earlier connection of the client id is ended.
+    /// The session for this CONNECT [MQTT-3.1.4-4], found by client id [MQTT-3.1.3-2]: the present one [MQTT-3.1.2-5], or a
+    /// new one [MQTT-3.1.2-6]; an earlier connection of the client id is ended.
     fn claim_session(
         &mut self,
         now: Instant,
@@ -230,14 +233,18 @@ impl Shard {
         };
         self.timers.clear(session.timer.take());
         session.connection = Some(key);
+        // [MQTT-4.1.0-1]: it does not end while its client is here.
         session.expires_at = None;
+        session.has_expiry = connect.properties.session_expiry_interval().unwrap_or(0) > 0;
         session.expiry_seconds = expiry_seconds(settings, connect);
         // [MQTT-3.1.3-9]: a will that was still waiting is not sent once the session is taken up again.
+        // [MQTT-3.1.2-7]
         session.will = connect.will.as_ref().map(will_of);
         session.resend.clear();
         let properties = &connect.properties;
         connection.phase = Phase::Connected(to);
         let receive_maximum = properties.receive_maximum().unwrap_or(u16::MAX);
+        // [MQTT-4.9.0-1]: the decoder lets no 0 through.
         connection.send_quota_maximum = receive_maximum;
         connection.send_quota = receive_maximum;
         let aliases = properties
@@ -293,10 +300,11 @@ impl Shard {
 }
 
 /// [MQTT3-3.1.3-8], [MQTT3-3.1.3-9]: which client ids are refused. 1 to 23 letters and digits always pass [MQTT-3.1.3-5].
-fn check_client_id(connect: &Connect) -> Result<(), Refusal> {
+fn check_client_id(settings: &Settings, connect: &Connect) -> Result<(), Refusal> {
     let length = connect.client_id.chars().count();
     let valid = match connect.version {
         // 3.1: between 1 and 23 characters.
+        Version::V3_1 if settings.tolerates_long_3_1_client_ids => length > 0,
         Version::V3_1 => (1..=23).contains(&length),
         // [MQTT3-3.1.3-7]: empty only with Clean Session 1.
         Version::V3_1_1 => length > 0 || connect.clean_start,
@@ -335,6 +343,7 @@ fn will_of(will: &weir_codec::Will) -> Will {
         payload: will.payload.clone(),
         properties: application_properties(&will.properties),
         qos: will.qos,
+        // [MQTT-3.1.2-14], [MQTT-3.1.2-15]
         retain: will.retain,
         expires_at: None,
     };
@@ -346,7 +355,7 @@ fn will_of(will: &weir_codec::Will) -> Will {
     }
 }
 
-/// A will's properties without those that speak to the server.
+/// A will's properties without those that speak to the server; the others in their order [MQTT-3.1.3-10].
 fn application_properties(will: &Properties) -> Properties {
     let for_server = |property: &Property<'_>| {
         matches!(
@@ -359,7 +368,8 @@ fn application_properties(will: &Properties) -> Properties {
         .collect()
 }
 
-/// What a 5.0 CONNACK announces: only what differs from what the client must assume.
+/// What a 5.0 CONNACK announces: only what differs from what the client must assume. Never an authentication method
+/// [MQTT-4.12.0-6].
 fn announcements(settings: &Settings, connect: &Connect, assigned: bool) -> Properties {
     let mut properties = Properties::default();
     let wished = connect.properties.session_expiry_interval().unwrap_or(0);
@@ -373,6 +383,7 @@ fn announcements(settings: &Settings, connect: &Connect, assigned: bool) -> Prop
         properties.push(Property::TopicAliasMaximum(settings.topic_alias_maximum));
     }
     if assigned {
+        // [MQTT-3.1.3-7]
         properties.push(Property::AssignedClientIdentifier(&connect.client_id));
     }
     let keep_alive_seconds = keep_alive_seconds(settings, connect);

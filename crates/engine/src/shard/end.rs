@@ -18,7 +18,8 @@ use weir_codec::{
 };
 
 impl Shard {
-    /// Ends a connection: tells the client, releases its session, asks for the transport to be closed.
+    /// Ends a connection: tells the client, releases its session, asks for the transport to be closed, which it is whether the
+    /// client could be told or not [MQTT-4.13.2-1], [MQTT-3.2.2-7], [MQTT-3.14.4-2]. Nothing follows [MQTT-3.14.4-1].
     pub(super) fn end(&mut self, now: Instant, key: ConnectionKey, end: End) {
         let Some(connection) = self.roster.connections.get_mut(key) else {
             return;
@@ -45,6 +46,7 @@ impl Shard {
         }
     }
 
+    /// [MQTT-3.1.4-1], [MQTT-4.13.1-1]
     pub(super) fn handle_malformed(
         &mut self,
         now: Instant,
@@ -76,7 +78,7 @@ impl Shard {
             && let Some(session) = self.roster.sessions.get_mut(session)
         {
             // Section 3.14.2.2.2: an expiry of 0 at CONNECT can't be raised at DISCONNECT.
-            if session.expiry_seconds == 0 && seconds > 0 {
+            if !session.has_expiry && seconds > 0 {
                 return self.end(now, key, End::Violation(Violation::SessionExpiryRaised));
             }
             session.expiry_seconds = seconds.min(self.roster.settings.session_expiry_max_seconds);
@@ -119,6 +121,7 @@ impl Shard {
         if session.expiry_seconds == 0 {
             return self.remove_session(now, key);
         }
+        // [MQTT-3.1.2-23]: it is kept, for its Session Expiry Interval.
         session.expires_at = expiry(session, now);
         if let Some(will) = &mut session.will {
             will.due_at = Some(now.plus_seconds(will.delay_seconds));
@@ -135,9 +138,11 @@ impl Shard {
         if session.connection.is_some() {
             return;
         }
+        // [MQTT-3.1.2-10]: taken out, so that it is published once.
         let will = session
             .will
             .take_if(|will| will.due_at.is_some_and(|at| at <= now));
+        // [MQTT-4.1.0-2]
         if session.expires_at.is_some_and(|at| at <= now) {
             self.publish_will(now, key, will);
             return self.remove_session(now, key);
@@ -176,7 +181,7 @@ fn expiry(session: &Session, now: Instant) -> Option<Instant> {
     (session.expiry_seconds != u32::MAX).then(|| now.plus_seconds(session.expiry_seconds))
 }
 
-/// The packet that tells the client why: a CONNACK before it was accepted, in 5.0 a DISCONNECT after.
+/// The packet that tells the client why: a CONNACK before it was accepted, in 5.0 a DISCONNECT after [MQTT-3.14.0-1].
 fn farewell(connection: &Connection, end: End) -> Option<Packet> {
     if !end.is_ours() {
         return None;
@@ -213,7 +218,7 @@ fn farewell(connection: &Connection, end: End) -> Option<Packet> {
 }
 
 /// Whether an end before acceptance is told with a CONNACK. A refusal is; what is not even a CONNECT is not
-/// ([MQTT3-3.1.4-1]: closed without a CONNACK), except for a version that we don't have [MQTT-3.1.2-2].
+/// ([MQTT3-3.1.4-1], [MQTT3-3.2.2-6]: closed without a CONNACK), except for a version that we don't have [MQTT-3.1.2-2].
 fn refuses(connection: &Connection, end: End) -> bool {
     match end {
         End::Refused(_) => true,
@@ -225,7 +230,8 @@ fn refuses(connection: &Connection, end: End) -> bool {
     }
 }
 
-/// The Reason String, where the client wants to hear it [MQTT-3.1.2-29] and can take it [MQTT-3.14.2-3].
+/// The Reason String, where the client wants to hear it [MQTT-3.1.2-29] and can take it [MQTT-3.14.2-3],
+/// [MQTT-3.2.2-19]. Never a Session Expiry Interval [MQTT-3.14.2-2].
 fn explain(connection: &Connection, end: End) -> Properties {
     const ROOM_BYTES: u32 = 256;
     let mut properties = Properties::default();

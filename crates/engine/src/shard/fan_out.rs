@@ -49,7 +49,7 @@ impl Wanted {
 }
 
 impl Shard {
-    /// Publishes a message of this shard: retains it, delivers it here, hands it to the other shards that want it.
+    /// Publishes a message of this shard: retains it if that is asked for [MQTT-3.3.1-8], delivers it here, hands it to the other shards that want it.
     pub(super) fn publish(
         &mut self,
         now: Instant,
@@ -114,6 +114,7 @@ impl Shard {
             [entries] => {
                 for (session, subscription) in *entries {
                     if !is_own(publisher, *session, subscription) {
+                        // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
                         let retain = published_retain && subscription.retain_as_published;
                         let identifiers = identifiers_of(subscription);
                         self.roster

@@ -80,7 +80,7 @@ impl Shard {
         true
     }
 
-    /// Takes a subscription out; returns whether there was one. The caller removes it from the session.
+    /// [MQTT-3.10.4-1]: takes the subscription with exactly this filter out; returns whether there was one. The caller removes it from the session.
     pub(super) fn unsubscribe(
         &mut self,
         key: SessionKey,

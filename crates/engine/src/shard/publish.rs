@@ -114,7 +114,8 @@ impl Shard {
         session.is_some_and(|session| is_allowed(&*session.permissions, topic))
     }
 
-    /// The message was taken: remembers a QoS 2 id and acknowledges.
+    /// The message was taken: remembers a QoS 2 id, for as long as PUBREL takes [MQTT-4.3.3-13], and acknowledges. An id of
+    /// QoS 1 is not remembered: it begins a new message at once [MQTT-4.3.2-5].
     fn received(
         &mut self,
         key: ConnectionKey,
@@ -130,6 +131,7 @@ impl Shard {
         self.acknowledge(key, delivery, reason);
     }
 
+    /// [MQTT-2.2.1-5], [MQTT-3.3.4-1]: QoS 1 with PUBACK [MQTT-4.3.2-4], QoS 2 with PUBREC [MQTT-4.3.3-8].
     fn acknowledge(&mut self, key: ConnectionKey, delivery: Delivery, reason: ReasonCode) {
         match delivery {
             Delivery::AtMostOnce => {}
@@ -138,7 +140,7 @@ impl Shard {
         }
     }
 
-    /// The message was not taken. 5.0 says so in the acknowledgement; 3.x can only close [MQTT3-3.3.5-2].
+    /// The message was not taken, and its id not remembered [MQTT-4.3.3-9]. 5.0 says so in the acknowledgement; 3.x can only close [MQTT3-3.3.5-2].
     fn refuse_publish(
         &mut self,
         now: Instant,
@@ -156,6 +158,7 @@ impl Shard {
             (true, _, _) => self.acknowledge(key, delivery, reason),
             // A retained QoS 0 message need not be stored; it was delivered.
             (false, Delivery::AtMostOnce, ReasonCode::QuotaExceeded) => {}
+            // [MQTT3-4.8.0-2]
             (false, _, ReasonCode::QuotaExceeded) => self.end(now, key, End::RetainedFull),
             (false, _, _) => self.end(now, key, End::Violation(Violation::PublishNotAuthorized)),
         }
@@ -243,7 +246,7 @@ impl Shard {
         })
     }
 
-    /// A message is delivered for good: its window slot serves the next that waits.
+    /// A message is delivered or refused for good [MQTT-4.8.2-6]: its window slot serves the next that waits.
     fn finish(&mut self, now: Instant, key: ConnectionKey, session: SessionKey, id: PacketId) {
         let (Some(session), Some(connection)) = (
             self.roster.sessions.get_mut(session),
@@ -254,7 +257,7 @@ impl Shard {
         if session.inflight.finish(id) {
             connection.restore_send_quota();
         }
-        self.roster.pump(key, &self.retained, now);
+        self.roster.pump(key, now);
     }
 }
 

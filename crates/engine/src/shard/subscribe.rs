@@ -45,6 +45,7 @@ impl Shard {
             reasons.push(reason);
         }
         let suback = SubAck {
+            // [MQTT-2.2.1-6], [MQTT-3.8.4-2]
             packet_id: subscribe.packet_id,
             reasons,
             properties: Properties::default(),
@@ -85,7 +86,7 @@ impl Shard {
                 .filter(|(filter, _)| still(filter));
             session.replays.extend(replays);
         }
-        self.roster.pump(key, &self.retained, now);
+        self.roster.pump(key, now);
     }
 
     fn subscribe_one(
@@ -102,10 +103,11 @@ impl Shard {
         let filter = filter.detached();
         let subscription = Subscription::new(options, identifier);
         let is_new = self.subscribe(key, filter.clone(), subscription);
-        // A shared subscription is given no retained messages when it is made.
+        // [MQTT-3.8.4-4]: also when it replaces another. A shared subscription is given no retained messages when it is made.
         if filter.share_name().is_none() && wants_retained(options.retain_handling, is_new) {
             replays.push((filter, self.retained.replay(subscription)));
         }
+        // [MQTT-3.8.4-7]: what is granted is what was asked for.
         match options.qos {
             Qos::AtMostOnce => ReasonCode::Success,
             Qos::AtLeastOnce => ReasonCode::GrantedQos1,
@@ -133,6 +135,7 @@ impl Shard {
         session: SessionKey,
         unsubscribe: &Unsubscribe,
     ) {
+        // [MQTT-3.10.4-6], [MQTT-3.11.3-1]: one by one, in the order of the packet.
         let reasons = unsubscribe.filters.iter().map(|filter| match filter {
             Ok(filter) => self.unsubscribe_one(session, &filter),
             Err(_) => ReasonCode::TopicFilterInvalid,
@@ -140,6 +143,7 @@ impl Shard {
         // [MQTT-3.10.4-4], [MQTT-3.10.4-5]: answered with UNSUBACK even if nothing matched; behind the SUBACKs that wait, so
         // that the client hears of what it did in that order.
         let unsuback = UnsubAck {
+            // [MQTT-2.2.1-6], [MQTT-3.10.4-5]
             packet_id: unsubscribe.packet_id,
             reasons: reasons.collect(),
             properties: Properties::default(),
@@ -156,6 +160,7 @@ impl Shard {
         if !self.unsubscribe(key, filter, true) {
             return ReasonCode::NoSubscriptionExisted;
         }
+        // [MQTT-3.10.4-2], [MQTT-3.10.4-3]: what waits or is in flight already is still delivered.
         if let Some(session) = self.roster.sessions.get_mut(key) {
             session.subscriptions.remove(filter);
             session.replays.remove(filter);

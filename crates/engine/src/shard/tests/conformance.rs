@@ -125,6 +125,9 @@ fn a_session_does_not_expire_while_its_client_is_here() {
         a< PUBLISH t x q1 id=1 dup
         wait 10
         a> PUBACK id=1
+        a> PUBLISH t y q1 id=2
+        a< PUBLISH t y q1 id=2
+        a< PUBACK id=2
         ",
     );
 }

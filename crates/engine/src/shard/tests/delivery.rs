@@ -4,6 +4,7 @@ use super::check;
 use super::world::World;
 use crate::Settings;
 
+/// [MQTT-3.8.4-8]
 #[test]
 fn every_qos_is_delivered_at_the_lower_of_published_and_granted() {
     check(
@@ -63,6 +64,7 @@ fn a_repeated_qos_2_message_is_delivered_once() {
     );
 }
 
+/// [MQTT-4.3.3-4], [MQTT-4.3.3-5]
 #[test]
 fn the_flow_of_qos_2_to_a_client_goes_by_pubrec_pubrel_pubcomp() {
     check(
@@ -159,6 +161,7 @@ fn a_client_that_exceeds_our_receive_maximum_is_told() {
     );
 }
 
+/// [MQTT-3.3.4-2], [MQTT-3.3.4-3], [MQTT-3.3.4-4]
 #[test]
 fn overlapping_subscriptions_give_one_copy_with_all_identifiers() {
     check(
@@ -180,6 +183,7 @@ fn overlapping_subscriptions_give_one_copy_with_all_identifiers() {
     );
 }
 
+/// [MQTT-3.8.3-3]
 #[test]
 fn no_local_keeps_a_clients_own_messages_from_it() {
     check(
@@ -338,6 +342,44 @@ fn a_full_queue_of_an_absent_client_takes_no_more_and_one_that_is_here_is_told()
         a< PUBLISH t 1 q1 id=1 dup
         a< PUBLISH t 2 q1 id=2
         a< PUBLISH t 3 q1 id=3
+        ",
+    );
+}
+
+/// A session whose queue is full can still be caught up with: what is published meanwhile does not end its connection.
+#[test]
+fn a_full_queue_does_not_keep_a_client_from_coming_back() {
+    let settings = Settings {
+        queue_messages: 2,
+        ..Settings::default()
+    };
+    World::with(1, settings).run(
+        "
+        a> CONNECT v5 expiry=100
+        a< CONNACK
+        a> SUBSCRIBE t q1
+        a< SUBACK 01
+        a! close
+        b> CONNECT v4
+        b< CONNACK
+        b> PUBLISH t 1 q1 id=1
+        b< PUBACK id=1
+        b> PUBLISH t 2 q1 id=2
+        b< PUBACK id=2
+        b> PUBLISH t 3 q1 id=3
+        b< PUBACK id=3
+        a> CONNECT v5 dirty receive=1 expiry=100
+        a< CONNACK present
+        a< PUBLISH t 1 q1 id=1
+        b> PUBLISH t 4 q1 id=4
+        b< PUBACK id=4
+        b> PUBLISH t 5 q1 id=5
+        b< PUBACK id=5
+        a> PUBACK id=1
+        a< PUBLISH t 2 q1 id=2
+        a> PUBACK id=2
+        a< PUBLISH t 4 q1 id=3
+        a> PUBACK id=3
         ",
     );
 }

@@ -17,14 +17,29 @@ fn client_ids_are_judged_by_version() {
         c< CONNACK assigned
         d> CONNECT v3 as=-
         d< CONNACK 0x85
-        e> CONNECT v3 as=123456789012345678901234
-        e< CONNACK 0x85
-        f> CONNECT v3 as=12345678901234567890123
-        f< CONNACK
         ",
     );
 }
 
+#[test]
+fn long_client_ids_in_3_1_are_tolerated_or_not() {
+    let script = "
+        a> CONNECT v3 as=12345678901234567890123
+        a< CONNACK
+        b> CONNECT v3 as=123456789012345678901234
+    ";
+    for (tolerates_long_3_1_client_ids, answer) in
+        [(true, "b< CONNACK"), (false, "b< CONNACK 0x85")]
+    {
+        let settings = Settings {
+            tolerates_long_3_1_client_ids,
+            ..Settings::default()
+        };
+        World::with(1, settings).run(&std::format!("{script}\n{answer}"));
+    }
+}
+
+/// [MQTT-4.12.0-1]
 #[test]
 fn an_authentication_method_we_do_not_have_is_refused() {
     check(
@@ -59,7 +74,7 @@ fn acknowledgements_of_the_wrong_kind_are_violations() {
     );
 }
 
-/// [MQTT-3.1.2-22]
+/// [MQTT-3.1.2-22], [MQTT-3.2.2-22], [MQTT-3.12.4-1]
 #[test]
 fn silence_for_one_and_a_half_keep_alives_ends_the_connection() {
     check(
@@ -129,6 +144,7 @@ fn a_connection_without_connect_is_given_up_at_its_deadline() {
     assert_eq!(shard.footprint(), empty);
 }
 
+/// [MQTT-3.1.2-10], [MQTT-3.14.4-3]
 #[test]
 fn a_will_is_published_unless_the_client_says_goodbye() {
     check(
@@ -269,6 +285,23 @@ fn a_client_that_takes_no_connack_is_not_accepted() {
         a? answer larger than the client's maximum packet size
         b> CONNECT v5 max=4
         b? answer larger than the client's maximum packet size
+        ",
+    );
+}
+
+/// [MQTT-3.14.2-2] speaks of what CONNECT asked for, not of what was granted.
+#[test]
+fn an_expiry_that_was_not_granted_may_still_be_changed_at_disconnect() {
+    let settings = Settings {
+        session_expiry_max_seconds: 0,
+        ..Settings::default()
+    };
+    World::with(1, settings).run(
+        "
+        a> CONNECT v5 expiry=10
+        a< CONNACK expiry=0
+        a> DISCONNECT expiry=5
+        a? client disconnected
         ",
     );
 }

@@ -91,6 +91,20 @@ fn a_deletion_leaves_nothing_behind_in_the_end() {
     assert_eq!(world.footprint(), empty);
 }
 
+/// However much is looked at in vain, a turn ends.
+#[test]
+fn a_subscription_that_matches_nothing_is_worked_off_in_turns() {
+    let mut world = World::new(1);
+    world.run("a> CONNECT v5\na< CONNACK");
+    for n in 0..20_000 {
+        world.run_step(&std::format!("a> PUBLISH t/{n}/x v retain"));
+    }
+    let before = world.turns();
+    world.run("a> SUBSCRIBE +/+/1,+/+/2,+/+/3,+/+/4\na< SUBACK 00 00 00 00");
+    let turns = world.turns() - before;
+    assert!(turns >= 8, "80,000 looked at in {turns} turns");
+}
+
 #[test]
 fn deletions_are_remembered_within_a_limit() {
     for (shards, remembered) in [(1, 0), (2, 16_384)] {
@@ -128,6 +142,7 @@ fn a_replay_larger_than_the_outbox_comes_whole() {
     world.run("");
 }
 
+/// [MQTT3-4.8.0-2]
 #[test]
 fn the_limit_on_retained_messages_is_told() {
     let settings = Settings {

@@ -3,6 +3,7 @@
 use super::check;
 use super::world::World;
 
+/// [MQTT-3.1.2-23], [MQTT-4.1.0-2]
 #[test]
 fn a_session_lives_as_long_as_its_expiry() {
     check(
@@ -85,7 +86,7 @@ fn what_was_in_flight_is_sent_again() {
     );
 }
 
-/// [MQTT-3.1.4-3]
+/// [MQTT-3.1.4-3], [MQTT-3.14.2-2]
 #[test]
 fn a_new_connection_takes_the_session_over() {
     check(

@@ -31,6 +31,7 @@ pub(super) struct World {
     clients: BTreeMap<String, Client>,
     now: Instant,
     is_settling: bool,
+    turns: usize,
 }
 
 struct Client {
@@ -59,6 +60,7 @@ impl World {
             clients: BTreeMap::new(),
             now: Instant::from_millis(1_000),
             is_settling: true,
+            turns: 0,
         }
     }
 
@@ -95,6 +97,11 @@ impl World {
         lines.iter().for_each(|line| self.line(line));
         self.is_settling = true;
         self.settle();
+    }
+
+    /// How many turns all shards have had.
+    pub(super) fn turns(&self) -> usize {
+        self.turns
     }
 
     pub(super) fn shutdown(&mut self) {
@@ -288,6 +295,8 @@ impl World {
                 while let Some(key) = self.shards[shard].poll_dirty() {
                     moved |= self.transmit(shard, key);
                 }
+                self.turns += 1;
+                moved |= self.shards[shard].is_dirty();
             }
             if let Some((from, to, remote)) = self.mail.pop_front() {
                 moved = true;
