@@ -210,5 +210,6 @@ fn shard_settings(config: &Config) -> Settings {
         session_expiry_max_seconds: limits.max_session_expiry_seconds,
         server_keep_alive_seconds: config.timing.server_keep_alive_seconds.map_or(0, u16::from),
         tolerates_long_3_1_client_ids: config.tolerate.long_3_1_client_ids,
+        tolerates_receive_maximum_exceeded: config.tolerate.receive_maximum_exceeded,
     }
 }

@@ -63,5 +63,5 @@ pub use permission::{AllowAll, Permissions};
 pub use remote::{Members, Remote};
 pub use settings::Settings;
 pub use shard::Shard;
-pub use stats::Stats;
+pub use stats::{Fullest, Stats};
 pub use time::Instant;

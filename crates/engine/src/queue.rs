@@ -18,6 +18,15 @@ impl Queue {
         self.waiting.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The bytes its messages are counted with.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Adds `envelope` unless that would exceed `max_messages` or `max_bytes`; returns whether it was taken.
     #[must_use]
     pub(crate) fn push(

@@ -38,6 +38,8 @@ pub struct Settings {
     pub server_keep_alive_seconds: u16,
     /// Whether a 3.1 client may have a client id of more than 23 characters.
     pub tolerates_long_3_1_client_ids: bool,
+    /// Whether a 5.0 client may have more QoS 2 messages unacknowledged than our Receive Maximum.
+    pub tolerates_receive_maximum_exceeded: bool,
 }
 
 impl Default for Settings {
@@ -59,6 +61,7 @@ impl Default for Settings {
             session_expiry_max_seconds: 7 * 24 * 3600,
             server_keep_alive_seconds: 0,
             tolerates_long_3_1_client_ids: true,
+            tolerates_receive_maximum_exceeded: false,
         }
     }
 }

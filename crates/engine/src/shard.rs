@@ -25,7 +25,7 @@ use crate::remote::Members;
 use crate::retained::Retained;
 use crate::roster::{Roster, mark_dirty};
 use crate::settings::Settings;
-use crate::stats::Stats;
+use crate::stats::{Fullest, Stats};
 use crate::subscription::Subscription;
 use crate::time::Instant;
 use crate::timers::{Timer, Timers};
@@ -213,6 +213,21 @@ impl Shard {
             self.retained.len(),
             self.timers.len(),
         ]
+    }
+
+    /// How far the limits on single sessions and connections are used up. Looks at all of them.
+    #[must_use]
+    pub fn fullest(&self) -> Fullest {
+        let mut fullest = Fullest::default();
+        for session in self.roster.sessions.values() {
+            fullest.queue_messages = fullest.queue_messages.max(session.queue.len());
+            fullest.queue_bytes = fullest.queue_bytes.max(session.queue.bytes());
+            fullest.inflight = fullest.inflight.max(session.inflight.len());
+        }
+        for connection in self.roster.connections.values() {
+            fullest.output_bytes = fullest.output_bytes.max(connection.output.len());
+        }
+        fullest
     }
 
     fn handle_packet(&mut self, now: Instant, key: ConnectionKey, packet: Packet) {

@@ -40,3 +40,16 @@ impl core::ops::AddAssign for Stats {
         self.faults += other.faults;
     }
 }
+
+/// The fullest of each kind of bounded thing on a shard, to be compared with the [`crate::Settings`] that bound them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fullest {
+    /// Messages in the longest queue of a session.
+    pub queue_messages: usize,
+    /// Bytes in the largest queue of a session.
+    pub queue_bytes: usize,
+    /// QoS 1 and 2 messages in flight to one client.
+    pub inflight: usize,
+    /// Encoded bytes that wait for one socket.
+    pub output_bytes: usize,
+}

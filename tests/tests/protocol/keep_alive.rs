@@ -89,6 +89,27 @@ async fn an_idle_client_is_pinged_on_the_websocket() {
 }
 
 #[tokio::test]
+async fn pongs_count_for_the_keep_alive_where_that_is_tolerated() {
+    for tolerated in [true, false] {
+        let broker = Broker::start_with(&format!(
+            "[timing]\nping_interval_seconds = 1\n[tolerate]\npong_as_keep_alive = {tolerated}"
+        ));
+        let mut wire = Wire::upgraded(&broker).await;
+        wire.binary(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x01\x00\x01x")
+            .await;
+        wire.next_frame().await;
+        let since = Instant::now();
+        let mut is_open = true;
+        while is_open && since.elapsed() < Duration::from_millis(3500) {
+            let frame = wire.next_frame().await;
+            is_open = frame.first == 0x80 | opcode::PING;
+            wire.frame(0x80 | opcode::PONG, &frame.payload).await;
+        }
+        assert_eq!(is_open, tolerated);
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_says_nothing_ends_at_the_deadline() {
     let broker = Broker::start_with(EAGER);
     let mut silent = Wire::open(&broker).await;

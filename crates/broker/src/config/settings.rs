@@ -35,6 +35,10 @@ pub(crate) struct Auth {
 pub(crate) struct Tolerate {
     /// A client id of more than 23 characters in MQTT 3.1.
     pub(crate) long_3_1_client_ids: bool,
+    /// More QoS 2 messages unacknowledged than the Receive Maximum.
+    pub(crate) receive_maximum_exceeded: bool,
+    /// WebSocket pongs instead of PINGREQ.
+    pub(crate) pong_as_keep_alive: bool,
 }
 
 /// Where sessions and retained messages are kept.
@@ -123,6 +127,8 @@ impl Tolerate {
     pub(super) fn resolve(section: &Section<'_, '_>) -> Self {
         Self {
             long_3_1_client_ids: section.boolean("long_3_1_client_ids", true),
+            receive_maximum_exceeded: section.boolean("receive_maximum_exceeded", false),
+            pong_as_keep_alive: section.boolean("pong_as_keep_alive", false),
         }
     }
 }

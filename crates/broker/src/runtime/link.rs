@@ -353,7 +353,12 @@ impl Link {
                 self.count_progress(worker, now, bytes.len());
                 self.decoder.borrow_mut().push(bytes);
             }
-            Ok(Event::Pong) => self.heard_at.set(now),
+            Ok(Event::Pong) => {
+                self.heard_at.set(now);
+                if worker.shared.config.tolerate.pong_as_keep_alive {
+                    worker.heard(now, self.key());
+                }
+            }
             Ok(Event::PeerClosed { .. }) => self.lose(worker, now, Lost::Closed),
             Ok(Event::Eof) | Err(ConnectionError::Io(_)) => self.lose(worker, now, Lost::Reset),
             Err(ConnectionError::Protocol(violation)) => {

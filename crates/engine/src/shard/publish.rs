@@ -91,7 +91,8 @@ impl Shard {
         // of its own; the ids in use bound it.
         if let Delivery::ExactlyOnce(id) = publish.delivery {
             let outstanding = session.received.len();
-            let full = outstanding >= usize::from(settings.receive_maximum);
+            let full = outstanding >= usize::from(settings.receive_maximum)
+                && !settings.tolerates_receive_maximum_exceeded;
             if full && connection.version == Version::V5 && !session.received.contains(&id) {
                 return Err(Violation::ReceiveMaximumExceeded);
             }

@@ -163,6 +163,25 @@ fn a_client_that_exceeds_our_receive_maximum_is_told() {
 
 /// [MQTT-3.3.4-2], [MQTT-3.3.4-3], [MQTT-3.3.4-4]
 #[test]
+fn a_client_that_does_not_count_can_be_tolerated() {
+    let settings = Settings {
+        receive_maximum: 1,
+        tolerates_receive_maximum_exceeded: true,
+        ..Settings::default()
+    };
+    World::with(1, settings).run(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> PUBLISH t x q2 id=1
+        a< PUBREC id=1 0x10
+        a> PUBLISH t x q2 id=2
+        a< PUBREC id=2 0x10
+        ",
+    );
+}
+
+#[test]
 fn overlapping_subscriptions_give_one_copy_with_all_identifiers() {
     check(
         "
