@@ -46,6 +46,8 @@ pub(crate) struct Connection {
     pub(crate) timer: Option<TimerToken>,
     pub(crate) aliases_in: InboundAliases,
     pub(crate) aliases_out: OutboundAliases,
+    /// SUBACKs and UNSUBACKs that wait until every shard knows.
+    pub(crate) answers_held: u16,
     /// Encoded packets that the transport has not taken yet.
     pub(crate) output: Output,
     /// Whether the connection stands in the list of those with something to transmit.
@@ -70,6 +72,7 @@ impl Connection {
             timer: None,
             aliases_in: InboundAliases::default(),
             aliases_out: OutboundAliases::default(),
+            answers_held: 0,
             output: Output::new(),
             dirty: false,
             is_replaying: false,

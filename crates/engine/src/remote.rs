@@ -17,6 +17,8 @@ pub enum Remote {
         message: Arc<Message>,
         /// The shared subscriptions (`$share` filters) for which that shard was chosen to pick a member.
         groups: Vec<TopicFilter>,
+        /// Whether it is to be retained: it is not where the sender found no room for it.
+        retains: bool,
         /// The sender's logical time: of two retained messages for one topic every shard keeps the one with the higher stamp.
         stamp: u64,
     },

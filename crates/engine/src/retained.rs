@@ -87,7 +87,8 @@ impl Retained {
         self.messages
     }
 
-    /// Whether `message` could be stored now.
+    /// Whether `message` could be stored now. What makes it no fuller always can: shards that store something at the same
+    /// moment may go beyond the limit together.
     pub(crate) fn check_room(&self, message: &Message) -> Result<(), Full> {
         let replaced = self
             .message(message.topic.as_str())
@@ -95,7 +96,8 @@ impl Retained {
         let added = usize::from(replaced == 0);
         let bytes = self.bytes - replaced + message.cost_bytes();
         if message.payload.is_empty()
-            || (self.messages + added <= self.max_messages && bytes <= self.max_bytes)
+            || (added == 0 || self.messages < self.max_messages)
+                && (bytes <= self.max_bytes || bytes <= self.bytes)
         {
             Ok(())
         } else {
@@ -192,34 +194,38 @@ impl Retained {
         }
     }
 
-    /// The next part of a replay: visits at most `limit` messages and returns whether there may be more.
+    /// The next part of a replay: offers at most `limit` messages to `take`, up to the first that it does not take, with
+    /// which the next part begins. Returns whether there may be more.
     pub(crate) fn page(
         &self,
         filter: &TopicFilter,
         replay: &mut Replay,
         limit: usize,
         now: Instant,
-        mut visit: impl FnMut(&Arc<Message>),
+        mut take: impl FnMut(&Arc<Message>) -> bool,
     ) -> bool {
         let before = replay.before_arrival;
-        let page = self.tree.page(
-            filter,
-            replay.after.as_ref(),
-            limit,
-            |_, entry| match &entry.message {
-                Some(message) if entry.arrival <= before && !message.is_expired(now) => {
-                    visit(message);
+        let mut last = replay.after.clone();
+        let mut is_full = false;
+        let page = self
+            .tree
+            .page(filter, replay.after.as_ref(), limit, |topic, entry| {
+                if let Some(message) = &entry.message
+                    && entry.arrival <= before
+                    && !message.is_expired(now)
+                {
+                    is_full = is_full || !take(message);
                 }
-                _ => {}
-            },
-        );
-        match page {
-            Page::Done => false,
-            Page::More(last) => {
-                replay.after = Some(last);
-                true
-            }
-        }
+                if !is_full {
+                    last = Some(topic.clone());
+                }
+            });
+        replay.after = match page {
+            _ if is_full => last,
+            Page::Done => return false,
+            Page::More(last) => Some(last),
+        };
+        true
     }
 
     fn message(&self, topic: &str) -> Option<&Arc<Message>> {

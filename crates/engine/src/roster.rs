@@ -144,9 +144,9 @@ impl Roster {
             let Some(to) = connection.session() else {
                 continue;
             };
-            if self.wants_replay(key, to) {
-                let now = self.now;
-                self.replay_step(to, retained, now);
+            let now = self.now;
+            // Held up by the window, it goes on when acknowledgements come.
+            if self.wants_replay(key, to) && self.replay_step(key, to, retained, now) {
                 self.pump(key, now);
             }
         }
@@ -238,24 +238,47 @@ impl Roster {
         !session.replays.is_empty() && !waiting && has_room(&self.settings, connection)
     }
 
-    fn replay_step(&mut self, to: SessionKey, retained: &Retained, now: Instant) {
+    /// Sends retained messages as far as window and socket have room, so that a replay never fills the queue: there is no
+    /// telling how much it is. Returns whether it went as far as it may in one step.
+    fn replay_step(
+        &mut self,
+        key: ConnectionKey,
+        to: SessionKey,
+        retained: &Retained,
+        now: Instant,
+    ) -> bool {
         let next = self
             .sessions
             .get_mut(to)
             .and_then(|session| session.replays.pop_first());
         let Some((filter, mut replay)) = next else {
-            return;
+            return false;
         };
         let subscription = replay.subscription;
         let identifiers = identifiers_of(&subscription);
+        let mut is_held_up = false;
         let more = retained.page(&filter, &mut replay, REPLAY_STEP, now, |message| {
-            let mut cast = Cast::kept(Arc::clone(message), now);
-            // [MQTT3-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
-            self.deliver(to, &subscription, identifiers.clone(), true, &mut cast);
+            is_held_up = !self.is_free(key, to, message.qos.min(subscription.qos));
+            if !is_held_up {
+                let mut cast = Cast::kept(Arc::clone(message), now);
+                // [MQTT3-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
+                self.deliver(to, &subscription, identifiers.clone(), true, &mut cast);
+            }
+            !is_held_up
         });
         if let (true, Some(session)) = (more, self.sessions.get_mut(to)) {
             session.replays.insert(filter, replay);
         }
+        !is_held_up
+    }
+
+    /// Whether a message of this QoS would go out at once.
+    fn is_free(&self, key: ConnectionKey, to: SessionKey, qos: Qos) -> bool {
+        let (Some(session), Some(connection)) = (self.sessions.get(to), self.connections.get(key))
+        else {
+            return false;
+        };
+        has_room(&self.settings, connection) && has_window(&self.settings, session, connection, qos)
     }
 
     fn enqueue(

@@ -37,6 +37,9 @@ use hashbrown::HashMap;
 use weir_codec::{Output, Packet, TopicFilter, Utf8};
 use weir_router::SubscriptionTree;
 
+/// So many SUBACKs and UNSUBACKs of one connection may wait for other shards before it is not read from.
+const ANSWERS_HELD: u16 = 64;
+
 /// One of the broker's shards: all sessions whose client ids have their home here.
 pub struct Shard {
     id: ShardId,
@@ -136,7 +139,10 @@ impl Shard {
         };
         match connection.phase {
             Phase::AwaitingConnect { .. } => true,
-            Phase::Connected(_) => connection.output.len() <= 2 * self.roster.settings.outbox_bytes,
+            Phase::Connected(_) => {
+                connection.output.len() <= 2 * self.roster.settings.outbox_bytes
+                    && connection.answers_held < ANSWERS_HELD
+            }
             Phase::Authenticating { .. } | Phase::Closing => false,
         }
     }

@@ -48,6 +48,7 @@ async fn serve(stream: TcpStream) -> Result<(), Box<dyn Error>> {
         paths: vec!["/".to_owned()],
         allow_missing_subprotocol: true,
         max_header_bytes: 32 * 1024,
+        timeout: std::time::Duration::from_secs(10),
     };
     let page =
         |_: &http::Request<()>| http::Response::new(Bytes::from_static(b"a WebSocket echo\n"));

@@ -7,7 +7,7 @@
 //! What must hold: a refusal reaches the peer before the stream ends, even if the peer is still sending; there is no
 //! deadline here, the caller bounds the whole.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{poll_fn, ready};
 use std::io;
@@ -21,6 +21,7 @@ use hyper::server::conn::http1::{Builder, Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 use crate::connection::Connection;
 use crate::negotiate::{Subprotocol, Verdict, examine};
@@ -44,6 +45,8 @@ pub struct HandshakeConfig {
     pub allow_missing_subprotocol: bool,
     /// The largest request line and headers together.
     pub max_header_bytes: usize,
+    /// How long the peer may take until the stream is a WebSocket; plain HTTP ends after it too.
+    pub timeout: Duration,
 }
 
 /// How the handshake ended.
@@ -81,12 +84,13 @@ pub enum HandshakeError {
     Malformed(hyper::Error),
     /// The peer left in the middle of a request, or the stream failed.
     Disconnected(hyper::Error),
+    /// The peer sent nothing in time.
+    Silent,
 }
 
 /// Serves HTTP on a stream until it becomes a WebSocket or ends; `respond` answers what is ordinary HTTP.
 ///
-/// The returned future is small; what HTTP needs lives on the heap and is freed with it. It has no deadline: drop it
-/// after a while.
+/// The returned future is small; what HTTP needs lives on the heap and is freed with it.
 ///
 /// # Errors
 /// The peer sent something else than HTTP, or left.
@@ -112,14 +116,19 @@ where
     F: Fn(&Request<()>) -> Response<Bytes>,
 {
     let ending = RefCell::new(Ending::Plain);
+    let has_answered = Cell::new(false);
     let service = service_fn(|request| {
+        has_answered.set(true);
         let response = answer(request, config, &respond, &mut ending.borrow_mut());
         ready(Ok::<_, std::convert::Infallible>(response.map(Full::new)))
     });
     let mut http = builder(config).serve_connection(TokioIo::new(stream), service);
-    let result = poll_fn(|cx| http.poll_without_shutdown(cx)).await;
+    let result = timeout(config.timeout, poll_fn(|cx| http.poll_without_shutdown(cx))).await;
     let Parts { io, read_buf, .. } = http.into_parts();
     let stream = io.into_inner();
+    let Ok(result) = result else {
+        return time_out(stream, !read_buf.is_empty(), has_answered.get()).await;
+    };
     match (result, ending.into_inner()) {
         (Ok(()), Ending::Upgrade(request, subprotocol)) => Ok(Outcome::Upgraded(Accepted {
             connection: Connection::new(stream, &read_buf),
@@ -137,6 +146,7 @@ impl fmt::Display for HandshakeError {
         match self {
             Self::Malformed(error) => write!(f, "not an HTTP request: {error}"),
             Self::Disconnected(error) => write!(f, "the client left during the handshake: {error}"),
+            Self::Silent => f.write_str("no request in time"),
         }
     }
 }
@@ -145,6 +155,7 @@ impl std::error::Error for HandshakeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Malformed(error) | Self::Disconnected(error) => Some(error),
+            Self::Silent => None,
         }
     }
 }
@@ -230,6 +241,27 @@ fn error_outcome(
     })
 }
 
+/// The time is over: whoever began a request is told so; a browser that keeps its connection for later is not to blame.
+async fn time_out<S>(
+    mut stream: S,
+    has_begun: bool,
+    has_answered: bool,
+) -> Result<Outcome<S>, HandshakeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if has_begun {
+        let answer = Refusal::RequestTimeout.raw_response();
+        // A peer that is gone by now loses nothing.
+        let _ = timeout(LINGER, stream.write_all(answer.as_bytes())).await;
+        return finish(stream, Ok(Some(Refusal::RequestTimeout))).await;
+    }
+    if has_answered {
+        return Ok(Outcome::Answered { refusal: None });
+    }
+    Err(HandshakeError::Silent)
+}
+
 /// Ends the stream. Closing while the peer's bytes lie unread would reset the connection, and the reset overtakes the
 /// answer; so they are read and dropped for a moment.
 async fn finish<S>(
@@ -240,7 +272,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // The answer is given; a peer that is gone by now loses nothing.
-    let _ = tokio::time::timeout(LINGER, linger(&mut stream)).await;
+    let _ = timeout(LINGER, linger(&mut stream)).await;
     outcome.map(|refusal| Outcome::Answered { refusal })
 }
 

@@ -50,6 +50,8 @@ pub enum Refusal {
     },
     /// No subprotocol offered at all: 400.
     SubprotocolMissing,
+    /// A request that was begun and not finished in time: 408.
+    RequestTimeout,
     /// A header block over the limit: 431.
     HeaderTooLarge {
         /// The configured limit.
@@ -64,6 +66,7 @@ impl Refusal {
             Self::UnknownPath { .. } => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Version { .. } => StatusCode::UPGRADE_REQUIRED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::HeaderTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::HttpVersion
             | Self::NotAnUpgrade
@@ -73,6 +76,16 @@ impl Refusal {
             | Self::Subprotocol { .. }
             | Self::SubprotocolMissing => StatusCode::BAD_REQUEST,
         }
+    }
+
+    /// The whole answer in bytes, where nobody is left to write it.
+    pub(crate) fn raw_response(&self) -> String {
+        let body = format!("{self}\n");
+        format!(
+            "HTTP/1.1 {}\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            self.status(),
+            body.len(),
+        )
     }
 
     /// The whole answer, which ends the connection.
@@ -132,6 +145,7 @@ impl fmt::Display for Refusal {
             Self::SubprotocolMissing => f.write_str(
                 "no subprotocol was offered: `Sec-WebSocket-Protocol` must offer mqtt or mqttv3.1",
             ),
+            Self::RequestTimeout => f.write_str("the request was not complete in time"),
             Self::HeaderTooLarge { limit_bytes } => write!(
                 f,
                 "the request line and headers are larger than {limit_bytes} bytes or too many; \

@@ -463,3 +463,31 @@ async fn frames_pipelined_behind_the_handshake_arrive() {
         [&b"early "[..], &[b'x'; 20_000], b" later"].concat()
     );
 }
+
+fn hasty() -> HandshakeConfig {
+    HandshakeConfig {
+        timeout: std::time::Duration::from_millis(50),
+        ..config()
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_complete_in_time_is_told_so() {
+    let half = &request(&[])[..40];
+    refused_by(&hasty(), half, 408, "not complete in time").await;
+}
+
+#[tokio::test]
+async fn who_says_nothing_in_time_is_not_answered() {
+    let (server, mut client) = pair().await;
+    let config = hasty();
+    let server_side = weir_ws::handshake(server, &config, |_| http::Response::default());
+    let client_side = async {
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        answer
+    };
+    let (outcome, answer) = tokio::join!(server_side, client_side);
+    assert!(matches!(outcome, Err(HandshakeError::Silent)));
+    assert!(answer.is_empty());
+}

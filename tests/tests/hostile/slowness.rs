@@ -17,8 +17,8 @@ const BINARY: u8 = 0x80 | opcode::BINARY;
 const CONNECT_5: &[u8] = b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x00";
 const HALF_A_REQUEST: &[u8] = b"GET /mqtt HTTP/1.1\r\nHost: localhost\r\nUpgrade: webso";
 
-/// A deadline of one second and some patience for the machine.
-const DEADLINE: Duration = Duration::from_millis(2800);
+/// A deadline of one second and patience for a busy machine.
+const DEADLINE: Duration = Duration::from_secs(5);
 
 fn broker() -> Arc<Broker> {
     Arc::new(Broker::start_with(
@@ -91,7 +91,7 @@ async fn dripping_bytes_does_not_move_the_deadline() {
         let slow = timeout(Duration::from_millis(1900), drip(&mut wire, HALF_A_REQUEST));
         assert!(slow.await.is_err());
         // It has ended long ago.
-        timeout(Duration::from_millis(300), wire.ended())
+        timeout(Duration::from_secs(2), wire.ended())
             .await
             .expect("an end");
     };
@@ -103,7 +103,7 @@ async fn dripping_bytes_does_not_move_the_deadline() {
             .collect();
         let slow = timeout(Duration::from_millis(1900), drip(&mut wire, &frames));
         assert!(slow.await.is_err());
-        let closed = timeout(Duration::from_millis(300), wire.closed()).await;
+        let closed = timeout(Duration::from_secs(2), wire.closed()).await;
         assert_eq!(closed.expect("a close").0, 1008);
     };
     tokio::join!(request, packet);
@@ -150,14 +150,15 @@ async fn a_half_open_socket_is_given_up_when_pings_stay_unanswered() {
     broker.logs("no answer to ping");
     let took = begin.elapsed();
     assert!(took > Duration::from_millis(1500), "{took:?}");
-    assert!(took < Duration::from_millis(4500), "{took:?}");
+    assert!(took < Duration::from_secs(8), "{took:?}");
     assert_eq!(wire.closed().await.0, 1008);
     wire.ended().await;
 }
 
 #[tokio::test]
 async fn a_peer_that_ends_its_direction_is_not_waited_for() {
-    let broker = broker();
+    // With a handshake deadline of ten seconds.
+    let broker = Arc::new(Broker::start());
     let canary = Canary::fly(&broker);
     let upgrade =
         b"GET /mqtt HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -171,7 +172,7 @@ async fn a_peer_that_ends_its_direction_is_not_waited_for() {
         stream.write_all(bytes).await.expect("an open connection");
         stream.shutdown().await.expect("an open connection");
         let mut answer = Vec::new();
-        let ended = timeout(Duration::from_millis(900), stream.read_to_end(&mut answer)).await;
+        let ended = timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await;
         assert!(ended.is_ok(), "not ended after {} bytes", bytes.len());
     }
     canary.unharmed();
@@ -190,7 +191,7 @@ async fn a_peer_that_goes_on_sending_after_the_close_is_cut_off() {
         wire.write_anyway(&noise).await;
         sleep(Duration::from_millis(5)).await;
     }
-    let ended = timeout(Duration::from_millis(500), wire.ended()).await;
+    let ended = timeout(Duration::from_secs(2), wire.ended()).await;
     assert!(ended.is_ok(), "still connected after {:?}", begin.elapsed());
     canary.unharmed();
 }

@@ -77,6 +77,7 @@ pub(crate) async fn upgrade(shared: &Shared, arrival: Arrival) -> Option<Upgrade
         paths: listener.paths.clone(),
         allow_missing_subprotocol: listener.allow_missing_subprotocol,
         max_header_bytes: shared.config.limits.max_header_bytes,
+        timeout: shared.config.timing.handshake,
     };
     let respond = |request: &http::Request<()>| weir_admin::respond(request, &health(shared));
     match weir_ws::handshake(stream, &handshake, respond).await {
@@ -92,7 +93,7 @@ pub(crate) async fn upgrade(shared: &Shared, arrival: Arrival) -> Option<Upgrade
         }
         Ok(Outcome::Answered { refusal: None }) => None,
         Err(error) => {
-            tracing::info!(%peer, "{error}");
+            tracing::info!(%peer, "closed: {error}");
             None
         }
     }

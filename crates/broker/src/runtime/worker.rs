@@ -131,26 +131,21 @@ async fn live(worker: Rc<Worker>, mut mailbox: Mailbox) {
     }
 }
 
-/// The handshake of a new connection, with its deadline; then the link's own task, so that nothing of this one stays.
+/// The handshake of a new connection; then the link's own task, so that nothing of this one stays.
 async fn welcome(worker: Rc<Worker>, arrival: Arrival) {
-    let timing = &worker.shared.config.timing;
-    let deadline = SystemInstant::now() + timing.handshake;
-    let opened = worker
-        .now()
-        .plus_millis(u64::try_from(timing.handshake.as_millis()).unwrap_or(u64::MAX));
+    let patience = worker.shared.config.timing.handshake;
+    let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+    // One deadline for all of it: the upgrade and the CONNECT.
+    let deadline = worker.now().plus_millis(patience);
     let peer = arrival.peer;
-    match timeout_at(deadline, link::upgrade(&worker.shared, arrival)).await {
-        Ok(Some(upgraded)) => {
-            let link = Link::new(
-                upgraded.connection,
-                upgraded.admission,
-                peer,
-                worker.decoder(),
-            );
-            worker.open(link, opened);
-        }
-        Ok(None) => {}
-        Err(_) => tracing::info!(%peer, "closed: no request in time"),
+    if let Some(upgraded) = link::upgrade(&worker.shared, arrival).await {
+        let link = Link::new(
+            upgraded.connection,
+            upgraded.admission,
+            peer,
+            worker.decoder(),
+        );
+        worker.open(link, deadline);
     }
 }
 
@@ -382,6 +377,8 @@ impl Worker {
         while let Some(key) = self.shard.borrow_mut().poll_dirty() {
             dirty.push(key);
         }
+        // The end of a turn makes work for the next one, and may end connections.
+        self.after(now);
         for key in dirty {
             let link = self.links.borrow().get(&key).cloned();
             if let Some(link) = link {

@@ -82,17 +82,10 @@ impl Shard {
     pub(super) fn publish_remote(
         &mut self,
         now: Instant,
-        from: ShardId,
         message: Arc<Message>,
         groups: &[TopicFilter],
-        stamp: u64,
     ) {
-        self.clock = self.clock.max(stamp);
-        let mut cast = Cast::kept(Arc::clone(&message), now);
-        if message.retain {
-            self.retained
-                .set(message, (stamp, from), now, &mut self.timers);
-        }
+        let mut cast = Cast::kept(message, now);
         self.fan_out(None, &mut cast);
         for filter in groups {
             deliver_to_group(&mut self.roster, &self.subscriptions, filter, &mut cast);
@@ -169,6 +162,7 @@ impl Shard {
                 let remote = Remote::Publish {
                     message,
                     groups,
+                    retains,
                     stamp,
                 };
                 self.effects.push_back(Effect::Forward { to, remote });

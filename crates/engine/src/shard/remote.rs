@@ -7,6 +7,7 @@ use super::Shard;
 use crate::id::ShardId;
 use crate::remote::Remote;
 use crate::time::Instant;
+use alloc::sync::Arc;
 
 impl Shard {
     pub(super) fn handle_remote(&mut self, now: Instant, from: ShardId, remote: Remote) {
@@ -14,8 +15,17 @@ impl Shard {
             Remote::Publish {
                 message,
                 groups,
+                retains,
                 stamp,
-            } => self.publish_remote(now, from, message, &groups, stamp),
+            } => {
+                self.clock = self.clock.max(stamp);
+                if retains {
+                    let message = Arc::clone(&message);
+                    self.retained
+                        .set(message, (stamp, from), now, &mut self.timers);
+                }
+                self.publish_remote(now, message, &groups);
+            }
             Remote::Interest {
                 filter,
                 members,

@@ -60,14 +60,23 @@ impl Shard {
     }
 
     fn hold_answer(&mut self, now: Instant, answer: Answer) {
+        let key = answer.connection;
+        self.count_held(key, 1);
         self.answers.pass(self.interest_marks.seen_by_all());
         if let Some(answer) = self.answers.hold(self.interest_marks.told(), answer) {
             self.give_answer(now, answer);
         }
     }
 
+    fn count_held(&mut self, key: ConnectionKey, change: i16) {
+        if let Some(connection) = self.roster.connections.get_mut(key) {
+            connection.answers_held = connection.answers_held.saturating_add_signed(change);
+        }
+    }
+
     pub(super) fn give_answer(&mut self, now: Instant, answer: Answer) {
         let key = answer.connection;
+        self.count_held(key, -1);
         let Some(session) = self
             .roster
             .connections

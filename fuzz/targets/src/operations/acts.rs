@@ -175,14 +175,11 @@ impl World {
         if !self.is_open(peer) {
             return;
         }
-        let client = self.peers[peer].client;
-        let inflight = &mut self.memories[client].inflight;
-        let count = inflight.len().max(1);
-        let Some((id, stage)) = inflight
-            .iter()
-            .nth(choices.below(count))
-            .map(|(id, stage)| (*id, *stage))
-        else {
+        let inflight = &mut self.memories[self.peers[peer].client].inflight;
+        let known = &self.peers[peer].known;
+        let mut waiting = inflight.iter().filter(|(id, _)| known.contains(id));
+        let nth = choices.below(known.len());
+        let Some((id, stage)) = waiting.nth(nth).map(|(id, stage)| (*id, *stage)) else {
             return;
         };
         let refuses = self.peers[peer].version.is_v5() && choices.one_in(8);

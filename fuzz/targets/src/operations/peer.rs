@@ -50,6 +50,8 @@ pub(super) struct Peer {
     receive_maximum: usize,
     decoder: Decoder,
     unacknowledged: BTreeSet<u16>,
+    /// What came on this connection: only that is acknowledged on it.
+    pub(super) known: BTreeSet<u16>,
     pub(super) subscribes: BTreeSet<u16>,
     pub(super) unsubscribes: BTreeSet<u16>,
     pub(super) publishes: BTreeSet<u16>,
@@ -79,6 +81,7 @@ impl Peer {
             receive_maximum: usize::from(properties.receive_maximum().unwrap_or(u16::MAX)),
             decoder: Decoder::client(connect.version, max_packet_bytes),
             unacknowledged: BTreeSet::new(),
+            known: BTreeSet::new(),
             subscribes: BTreeSet::new(),
             unsubscribes: BTreeSet::new(),
             publishes: BTreeSet::new(),
@@ -122,6 +125,7 @@ impl Peer {
                 self.take_pubrec(ack.packet_id.get(), ack.reason, packet, memory);
             }
             Packet::PubRel(ack) => {
+                self.known.insert(ack.packet_id.get());
                 memory.inflight.insert(ack.packet_id.get(), Stage::Released);
             }
             Packet::PubComp(ack) => {
@@ -156,6 +160,7 @@ impl Peer {
             Delivery::AtLeastOnce(id) => (id.get(), Stage::AtLeastOnce),
             Delivery::ExactlyOnce(id) => (id.get(), Stage::ExactlyOnce),
         };
+        self.known.insert(id);
         let before = memory.inflight.insert(id, stage);
         assert!(
             publish.dup || before.is_none(),
@@ -175,6 +180,7 @@ impl Peer {
     /// The client has sent the last acknowledgement of a message.
     pub(super) fn acknowledged(&mut self, id: u16) {
         self.unacknowledged.remove(&id);
+        self.known.remove(&id);
     }
 
     /// What was asked for and not answered.

@@ -166,3 +166,74 @@ fn the_limit_on_retained_messages_is_told() {
         ",
     );
 }
+
+/// The sender of a replay can't know how much it is; a client with a small window was told that it reads too slowly.
+#[test]
+fn a_replay_of_retained_messages_does_not_fill_the_queue() {
+    let settings = Settings {
+        queue_messages: 2,
+        ..Settings::default()
+    };
+    World::with(1, settings).run(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> PUBLISH t/1 x retain q1 id=1
+        a< PUBACK id=1 0x10
+        a> PUBLISH t/2 x retain q1 id=1
+        a< PUBACK id=1 0x10
+        a> PUBLISH t/3 x retain
+        a> PUBLISH t/4 x retain q1 id=1
+        a< PUBACK id=1 0x10
+        a> PUBLISH t/5 x retain q1 id=1
+        a< PUBACK id=1 0x10
+        b> CONNECT v5 receive=1
+        b< CONNACK
+        b> SUBSCRIBE t/# q1
+        b< SUBACK 01
+        b< PUBLISH t/1 x q1 id=1 retain
+        b> PUBACK id=1
+        b< PUBLISH t/2 x q1 id=2 retain
+        b> PUBACK id=2
+        b< PUBLISH t/3 x retain
+        b< PUBLISH t/4 x q1 id=3 retain
+        b> PUBACK id=3
+        b< PUBLISH t/5 x q1 id=4 retain
+        ",
+    );
+}
+
+/// What found no room where it was published was retained on the shards it was forwarded to.
+#[test]
+fn a_message_that_finds_no_room_is_retained_on_no_shard() {
+    let settings = Settings {
+        max_retained_messages: 1,
+        ..Settings::default()
+    };
+    World::with(3, settings).run(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> PUBLISH t/1 x retain q1 id=1
+        a< PUBACK id=1 0x10
+        bb> CONNECT v5
+        bb< CONNACK
+        bb> SUBSCRIBE t/2
+        bb< SUBACK 00
+        ccc> CONNECT v5
+        ccc< CONNACK
+        ccc> SUBSCRIBE t/2
+        ccc< SUBACK 00
+        a> PUBLISH t/2 x retain q1 id=1
+        bb< PUBLISH t/2 x
+        ccc< PUBLISH t/2 x
+        a< PUBACK id=1 0x97
+        bb> SUBSCRIBE t/2
+        bb< SUBACK 00
+        ccc> SUBSCRIBE t/2
+        ccc< SUBACK 00
+        a> SUBSCRIBE t/2
+        a< SUBACK 00
+        ",
+    );
+}
