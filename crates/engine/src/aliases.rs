@@ -1,6 +1,7 @@
 //! Topic aliases of one connection, each direction on its own; they end with it [MQTT-3.3.2-7].
 //!
-//! An alias is only recorded once the frame that sets it is enqueued or was received whole: the other side then knows it too.
+//! An alias is only recorded once the frame that sets it is enqueued or was received whole: the other side then
+//! knows it too.
 
 use crate::end::Violation;
 use alloc::collections::BTreeMap;
@@ -24,7 +25,8 @@ impl InboundAliases {
         let Some(alias) = alias else {
             return topic.ok_or(Violation::TopicAliasUnknown);
         };
-        // [MQTT-3.3.2-9], [MQTT-3.2.2-17], [MQTT-3.2.2-18]: never above the maximum that our CONNACK announced; 0 is refused by the decoder.
+        // [MQTT-3.3.2-9], [MQTT-3.2.2-17], [MQTT-3.2.2-18]: never above the maximum that our CONNACK announced; 0 is
+        // refused by the decoder.
         if alias > maximum {
             return Err(Violation::TopicAliasTooLarge);
         }
@@ -84,9 +86,10 @@ impl OutboundAliases {
             });
         }
         let number = u16::try_from(self.numbers.len() + 1).ok()?;
-        (number <= self.maximum).then_some(Alias {
+        let maximum = self.maximum + u16::from(fault!(AliasAboveMaximum));
+        (number <= maximum).then_some(Alias {
             number,
-            known: false,
+            known: fault!(AliasKnownTooSoon),
         })
     }
 

@@ -5,7 +5,8 @@
 //!        |                          |                                   |
 //!        +--------------------------+----------- any end --------------+--> Closing --transport gone--> (removed)
 //! ```
-//! A CONNECT whose home is another shard leaves from AwaitingConnect: the transport moves and the connection is removed here.
+//! A CONNECT whose home is another shard leaves from AwaitingConnect: the transport moves and the connection is
+//! removed here.
 
 use crate::aliases::{InboundAliases, OutboundAliases};
 use crate::id::SessionKey;

@@ -1,8 +1,8 @@
 //! QoS 1 and 2 messages that were sent to a client and are not acknowledged yet.
 //!
-//! Packet ids are given out in a circle, so the ids in flight always lie in one window of it: slot `i` of the window holds
-//! the id `first + i`. Finding an id is arithmetic, an id in flight can't be given out again, and the slots stand in the
-//! order in which the messages were sent, which is the order they are resent in [MQTT-4.6.0-1].
+//! Packet ids are given out in a circle, so the ids in flight always lie in one window of it: slot `i` of the window
+//! holds the id `first + i`. Finding an id is arithmetic, an id in flight can't be given out again, and the slots
+//! stand in the order in which the messages were sent, which is the order they are resent in [MQTT-4.6.0-1].
 //!
 //! ```text
 //!              PUBACK                         the slot is freed
@@ -73,7 +73,10 @@ impl Inflight {
         if !self.has_free_id() {
             return None;
         }
-        let id = self.id_at(self.slots.len())?;
+        let mut id = self.id_at(self.slots.len())?;
+        if fault!(PacketIdReused) && !self.slots.is_empty() {
+            id = self.id_at(self.slots.len() - 1)?;
+        }
         self.slots.push_back(Some(Slot {
             awaiting: Awaiting::Publish(envelope),
             counts: true,
@@ -106,7 +109,9 @@ impl Inflight {
     /// PUBREC came: from now on the slot waits for PUBCOMP.
     pub(crate) fn release(&mut self, id: PacketId) {
         let index = self.index(id);
-        if let Some(Some(slot)) = self.slots.get_mut(index) {
+        if let Some(Some(slot)) = self.slots.get_mut(index)
+            && !fault!(ReleaseForgotten)
+        {
             slot.awaiting = Awaiting::Release;
         }
     }

@@ -90,7 +90,8 @@ pub enum Effect {
         /// What it says of itself.
         credentials: Box<Credentials>,
     },
-    /// Move the transport to the home shard of its client id: open it there and hand it this CONNECT. Here it is forgotten.
+    /// Move the transport to the home shard of its client id: open it there and hand it this CONNECT. Here it is
+    /// forgotten.
     Move {
         /// The transport.
         connection: ConnectionKey,

@@ -6,7 +6,8 @@
 //!
 //! What always holds:
 //! 1. Acknowledged means done: an acknowledgement leaves only after what it promises has happened.
-//! 2. One client id has one owner: its *home shard*, which a hash of the client id names, so that a takeover never crosses shards.
+//! 2. One client id has one owner: its *home shard*, which a hash of the client id names, so that a takeover never
+//!    crosses shards.
 //! 3. A packet id in flight is never reused.
 //! 4. Every queue has a limit in bytes and says what it does when full. Control packets are never dropped.
 //! 5. Order holds per publisher, topic and QoS.
@@ -33,6 +34,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[macro_use]
+mod faults;
+
 mod aliases;
 mod cast;
 mod connection;
@@ -56,6 +60,8 @@ mod time;
 mod timers;
 
 pub use end::{End, Lost, Refusal, Violation};
+#[cfg(feature = "faults")]
+pub use faults::{Fault, plant};
 pub use id::{ConnectionKey, SessionKey, ShardId};
 pub use input::{Authentication, Credentials, Effect, Grant, Input, Welcome};
 pub use message::Message;

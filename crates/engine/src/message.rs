@@ -1,7 +1,8 @@
 //! One application message, immutable and shared by everyone it is for.
 //!
-//! A message that has just arrived is made of slices of the read buffer it came in. Whoever keeps it (retained, queued, in
-//! flight) keeps a [`Message::detached`] copy instead, since a kept 100-byte payload would pin the whole buffer.
+//! A message that has just arrived is made of slices of the read buffer it came in. Whoever keeps it (retained,
+//! queued, in flight) keeps a [`Message::detached`] copy instead, since a kept 100-byte payload would pin the whole
+//! buffer.
 
 use crate::time::Instant;
 use bytes::Bytes;
@@ -52,10 +53,16 @@ impl Message {
         self.expires_at.is_some_and(|at| at <= now)
     }
 
-    /// The Message Expiry Interval to send: what was received minus the time spent waiting here, in seconds [MQTT-3.3.2-6].
+    /// The Message Expiry Interval to send: what was received minus the time spent waiting here, in seconds
+    /// [MQTT-3.3.2-6].
     #[must_use]
     pub fn remaining_expiry_seconds(&self, now: Instant) -> Option<u32> {
         let at = self.expires_at?;
-        Some(u32::try_from(at.millis_since(now).div_ceil(1000)).unwrap_or(u32::MAX))
+        let waited = match fault!(ExpiryNotReduced) {
+            true => 0,
+            false => now.as_millis(),
+        };
+        let left = at.millis_since(Instant::from_millis(waited));
+        Some(u32::try_from(left.div_ceil(1000)).unwrap_or(u32::MAX))
     }
 }

@@ -19,7 +19,8 @@ pub enum Remote {
         groups: Vec<TopicFilter>,
         /// Whether it is to be retained: it is not where the sender found no room for it.
         retains: bool,
-        /// The sender's logical time: of two retained messages for one topic every shard keeps the one with the higher stamp.
+        /// The sender's logical time: of two retained messages for one topic every shard keeps the one with the
+        /// higher stamp.
         stamp: u64,
     },
     /// The sender's interest in `filter` is now this.

@@ -4,8 +4,8 @@
 //! same moment and hear of each other in opposite order; each value therefore carries a stamp (logical time, shard), the
 //! higher one wins everywhere, and a deletion leaves its stamp behind for a while so that an older value can't come back.
 //!
-//! A subscription made while a value is set gets it once: values of before the subscription are replayed as retained, later
-//! ones were delivered live. `arrival` tells them apart.
+//! A subscription made while a value is set gets it once: values of before the subscription are replayed as
+//! retained, later ones were delivered live. `arrival` tells them apart.
 
 use crate::id::ShardId;
 use crate::message::Message;
@@ -105,7 +105,8 @@ impl Retained {
         }
     }
 
-    /// Sets or, with an empty payload, deletes the topic's message [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7], unless a later one is there.
+    /// Sets or, with an empty payload, deletes the topic's message [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7],
+    /// unless a later one is there.
     pub(crate) fn set(
         &mut self,
         message: Arc<Message>,
@@ -117,12 +118,13 @@ impl Retained {
         if self
             .tree
             .get(topic.as_str())
-            .is_some_and(|entry| entry.stamp >= stamp)
+            .is_some_and(|entry| entry.stamp >= stamp && !fault!(StampIgnored))
         {
             return;
         }
         self.arrivals += 1;
-        let message = (!message.payload.is_empty()).then_some(message);
+        let message =
+            (!message.payload.is_empty() || fault!(DeletionKeepsMessage)).then_some(message);
         self.count(message.as_deref(), true);
         let tidy_at = match &message {
             Some(message) => message.expires_at,
@@ -211,7 +213,7 @@ impl Retained {
             .tree
             .page(filter, replay.after.as_ref(), limit, |topic, entry| {
                 if let Some(message) = &entry.message
-                    && entry.arrival <= before
+                    && (entry.arrival <= before || fault!(ReplayedThoughLive))
                     && !message.is_expired(now)
                 {
                     is_full = is_full || !take(message);

@@ -1,7 +1,8 @@
 //! Who is here: the connections and sessions of a shard, and the one place where a message is handed to a session.
 //!
 //! A delivery goes straight into the connection's output if nothing is waiting before it and window and socket have room;
-//! else it waits in the session's queue, which is emptied, in order, as acknowledgements come and the transport takes bytes.
+//! else it waits in the session's queue, which is emptied, in order, as acknowledgements come and the transport
+//! takes bytes.
 
 use crate::cast::{Cast, Variant};
 use crate::connection::Connection;
@@ -57,8 +58,8 @@ impl Roster {
         }
     }
 
-    /// Adds a control packet to a connection's output, whatever its quota [MQTT-3.3.4-10], [MQTT-4.9.0-3]. One that is larger than the client takes can't be left out, so the
-    /// connection ends [MQTT-3.1.2-24].
+    /// Adds a control packet to a connection's output, whatever its quota [MQTT-3.3.4-10], [MQTT-4.9.0-3]. One that
+    /// is larger than the client takes can't be left out, so the connection ends [MQTT-3.1.2-24].
     pub(crate) fn send(&mut self, key: ConnectionKey, packet: &Packet) {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
@@ -79,7 +80,8 @@ impl Roster {
     }
 
     /// Hands a message to a session [MQTT-4.5.0-1], at the lower of its QoS and the QoS granted [MQTT-3.8.4-8],
-    /// [MQTT-4.8.2-3], behind what waits already [MQTT-4.6.0-5], [MQTT-4.6.0-6], on behalf of its `subscription` (or all that match, merged).
+    /// [MQTT-4.8.2-3], behind what waits already [MQTT-4.6.0-5], [MQTT-4.6.0-6], on behalf of its `subscription` (or
+    /// all that match, merged).
     pub(crate) fn deliver(
         &mut self,
         to: SessionKey,
@@ -91,9 +93,12 @@ impl Roster {
         let Some(session) = self.sessions.get_mut(to) else {
             return;
         };
-        let qos = cast.message().qos.min(subscription.qos);
+        let mut qos = cast.message().qos.min(subscription.qos);
+        if fault!(DeliveredAboveGranted) {
+            qos = cast.message().qos;
+        }
         let Some(key) = session.connection else {
-            if qos != Qos::AtMostOnce {
+            if qos != Qos::AtMostOnce || fault!(QosZeroForAbsent) {
                 self.enqueue(to, qos, identifiers, retain, cast);
             }
             return;
@@ -102,7 +107,7 @@ impl Roster {
             return;
         };
         let next = session.queue.is_empty() && session.resend.is_empty();
-        if next
+        if (next || fault!(QueueOvertaken))
             && has_room(&self.settings, connection)
             && has_window(&self.settings, session, connection, qos)
         {
@@ -114,7 +119,8 @@ impl Roster {
         }
     }
 
-    /// What has been waiting for this connection moves up: what is to be sent again, the queue; retained messages take turns.
+    /// What has been waiting for this connection moves up: what is to be sent again, the queue; retained messages
+    /// take turns.
     pub(crate) fn pump(&mut self, key: ConnectionKey, now: Instant) {
         let Some(to) = self.connections.get(key).and_then(Connection::session) else {
             return;
@@ -163,6 +169,9 @@ impl Roster {
         else {
             return;
         };
+        if fault!(NothingSentAgain) {
+            return;
+        }
         session.inflight.uncount();
         let ids: Vec<_> = session.inflight.iter().map(|(id, _)| id).collect();
         let mut is_held_up = false;
@@ -210,7 +219,7 @@ impl Roster {
             let Some(envelope) = session.queue.pop() else {
                 return;
             };
-            if envelope.message.is_expired(now) {
+            if envelope.message.is_expired(now) && !fault!(ExpiredDelivered) {
                 self.stats.messages_expired += 1;
                 continue;
             }
@@ -306,9 +315,10 @@ impl Roster {
             return;
         }
         self.stats.messages_dropped += 1;
-        // Losing a QoS 1 or 2 message silently would break its promise: a client that is here is told. Not one that is still
-        // taking what waited for it before it came: to end its connection would keep it from ever catching up.
+        // Losing a QoS 1 or 2 message silently would break its promise: a client that is here is told. Not one that
+        // is still taking what waited for it before it came: to end its connection would keep it from ever catching up.
         if let (Some(key), true) = (session.connection, qos != Qos::AtMostOnce)
+            && !fault!(FullQueueUntold)
             && self.connections.get(key).is_some_and(|it| it.caught_up)
         {
             self.doomed.push((key, End::QueueFull));
@@ -343,7 +353,7 @@ fn has_room(settings: &Settings, connection: &Connection) -> bool {
 /// Whether one more message of this QoS may be in flight [MQTT-3.3.4-9], [MQTT-4.9.0-2].
 fn has_window(settings: &Settings, session: &Session, connection: &Connection, qos: Qos) -> bool {
     qos == Qos::AtMostOnce
-        || (connection.send_quota > 0
+        || ((connection.send_quota > 0 || fault!(ReceiveMaximumIgnored))
             && session.inflight.has_free_id()
             && session.inflight.len() < usize::from(settings.inflight_maximum))
 }
@@ -386,7 +396,12 @@ fn publish(
         identifiers: variant.identifiers.clone(),
     });
     let frame = match cast.frame(variant) {
-        Ok(frame) if frame.wire_bytes() <= connection.max_packet_bytes as usize => frame,
+        Ok(frame)
+            if frame.wire_bytes() <= connection.max_packet_bytes as usize
+                || fault!(MaximumPacketSizeIgnored) =>
+        {
+            frame
+        }
         _ => return Sent::TooLarge,
     };
     let delivery = match kept {
@@ -399,7 +414,7 @@ fn publish(
     // [MQTT-3.3.1-3], [MQTT-4.3.1-1], [MQTT-4.3.2-2], [MQTT-4.3.3-2]: DUP 0, whatever came in.
     frame.write(false, retain, delivery, &mut connection.output);
     if delivery.packet_id().is_some() {
-        connection.send_quota -= 1;
+        connection.send_quota = connection.send_quota.saturating_sub(1);
     }
     if let Some(alias) = alias {
         connection.aliases_out.record(&cast.message().topic, alias);
@@ -436,7 +451,7 @@ fn resend(session: &mut Session, connection: &mut Connection, id: PacketId, now:
         Ok(frame) if frame.wire_bytes() <= connection.max_packet_bytes as usize => {
             // [MQTT-3.3.1-1]: a PUBLISH that is sent again carries DUP 1.
             frame.write(
-                true,
+                !fault!(ResentWithoutDup),
                 envelope.retain,
                 numbered(envelope.qos, id),
                 &mut connection.output,

@@ -152,15 +152,16 @@ impl Shard {
         self.effects.pop_front()
     }
 
-    /// Whether there is something to do without any further input: something to transmit, or retained messages to look up.
+    /// Whether there is something to do without any further input: something to transmit, or retained messages to
+    /// look up.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
         !self.roster.dirty.is_empty() || !self.roster.replaying.is_empty()
     }
 
-    /// The next connection that has something to transmit; each is named once until it is transmitted. The `None` at the end
-    /// is the end of a turn: some more retained messages are then looked up, to be transmitted in the next one, if
-    /// [`Shard::is_dirty`].
+    /// The next connection that has something to transmit; each is named once until it is transmitted. The `None` at
+    /// the end is the end of a turn: some more retained messages are then looked up, to be transmitted in the next
+    /// one, if [`Shard::is_dirty`].
     pub fn poll_dirty(&mut self) -> Option<ConnectionKey> {
         let Some(key) = self.roster.dirty.pop() else {
             self.roster.replay(&self.retained);
@@ -180,6 +181,7 @@ impl Shard {
             // Taken whole: an idle connection keeps no buffer.
             *out = core::mem::take(&mut connection.output);
         }
+        self.roster.now = now;
         self.roster.pump(connection, now);
         self.end_doomed(now);
         if let Some(state) = self.roster.connections.get_mut(connection)
@@ -301,7 +303,9 @@ impl Shard {
         connection.timer = None;
         match connection.phase {
             Phase::AwaitingConnect { .. } | Phase::Authenticating { .. } => {
-                self.end(now, key, End::ConnectTimeout);
+                if !fault!(ConnectTimeoutForgotten) {
+                    self.end(now, key, End::ConnectTimeout);
+                }
             }
             Phase::Connected(_) => self.check_keep_alive(now, key),
             Phase::Closing => {}

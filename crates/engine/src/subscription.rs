@@ -28,7 +28,10 @@ impl Subscription {
     /// Adds another matching subscription of the same session, so that one copy serves both: the highest QoS
     /// [MQTT-3.3.4-2], RETAIN kept if either wants it.
     pub(crate) fn merge(&mut self, other: &Self) {
-        self.qos = self.qos.max(other.qos);
+        self.qos = match fault!(LowestQosWins) {
+            true => self.qos.min(other.qos),
+            false => self.qos.max(other.qos),
+        };
         self.retain_as_published |= other.retain_as_published;
     }
 }

@@ -1,6 +1,7 @@
 //! Time as the engine knows it: a number it is told.
 //!
-//! An [`Instant`] counts milliseconds from a start that only the caller knows. It never goes back; nothing here reads a clock.
+//! An [`Instant`] counts milliseconds from a start that only the caller knows. It never goes back; nothing here
+//! reads a clock.
 
 /// A moment, in milliseconds since the caller's own start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

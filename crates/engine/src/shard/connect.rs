@@ -161,7 +161,7 @@ impl Shard {
         self.attach(now, key, session, connect, keep_alive_seconds);
         // [MQTT-3.2.2-2], [MQTT-3.2.2-3]: Session Present tells whether earlier state is continued. [MQTT-3.1.4-5],
         // [MQTT-3.2.0-1]: CONNACK is the first thing sent, and [MQTT-3.2.0-2] the only one: nobody comes here twice.
-        connack.session_present = session_present;
+        connack.session_present = session_present && !fault!(SessionPresentWrong);
         self.roster.send(key, &Packet::ConnAck(connack));
         self.roster.stats.connections += 1;
         self.effects.push_back(Effect::Accepted {
@@ -179,8 +179,8 @@ impl Shard {
         self.roster.pump(key, now);
     }
 
-    /// The session for this CONNECT [MQTT-3.1.4-4], found by client id [MQTT-3.1.3-2]: the present one [MQTT-3.1.2-5], or a
-    /// new one [MQTT-3.1.2-6]; an earlier connection of the client id is ended.
+    /// The session for this CONNECT [MQTT-3.1.4-4], found by client id [MQTT-3.1.3-2]: the present one
+    /// [MQTT-3.1.2-5], or a new one [MQTT-3.1.2-6]; an earlier connection of the client id is ended.
     fn claim_session(
         &mut self,
         now: Instant,
@@ -195,10 +195,12 @@ impl Shard {
                 .and_then(|session| session.connection)
             {
                 // [MQTT-3.1.4-3]: the earlier connection is told 0x8E and closed.
-                self.end(now, earlier, End::TakenOver);
+                if !fault!(TakeoverLeavesBoth) {
+                    self.end(now, earlier, End::TakenOver);
+                }
             }
             // [MQTT-3.1.2-4]: Clean Start 1 discards the session that is present.
-            if connect.clean_start {
+            if connect.clean_start && !fault!(CleanStartKeepsSession) {
                 self.remove_session(now, present);
             }
         }
@@ -239,7 +241,8 @@ impl Shard {
         session.expiry_seconds = expiry_seconds(settings, connect);
         // [MQTT-3.1.3-9]: a will that was still waiting is not sent once the session is taken up again.
         // [MQTT-3.1.2-7]
-        session.will = connect.will.as_ref().map(will_of);
+        let old = session.will.take().filter(|_| fault!(WillKeptAtResume));
+        session.will = connect.will.as_ref().map(will_of).or(old);
         session.resend.clear();
         let properties = &connect.properties;
         connection.phase = Phase::Connected(to);
@@ -254,7 +257,13 @@ impl Shard {
         connection.aliases_out = OutboundAliases::new(aliases);
         self.timers.clear(connection.timer.take());
         if keep_alive_seconds > 0 {
-            let silence_millis = u64::from(keep_alive_seconds) * 1500;
+            let mut silence_millis = u64::from(keep_alive_seconds) * 1500;
+            if fault!(KeepAliveTooLong) {
+                silence_millis *= 2;
+            }
+            if fault!(KeepAliveTooShort) {
+                silence_millis = u64::from(keep_alive_seconds) * 1000;
+            }
             connection.silence_millis = Some(silence_millis);
             let due = now.plus_millis(silence_millis);
             connection.timer = Some(self.timers.set(due, Timer::Connection(key)));
@@ -283,7 +292,8 @@ impl Shard {
         });
     }
 
-    /// [MQTT-3.1.3-6], [MQTT-3.2.2-16]: an empty client id is given one by the server; it is at home on this shard and not in use.
+    /// [MQTT-3.1.3-6], [MQTT-3.2.2-16]: an empty client id is given one by the server; it is at home on this shard
+    /// and not in use.
     fn assign_client_id(&mut self) -> Utf8 {
         loop {
             self.assigned_ids += 1;
@@ -317,8 +327,8 @@ fn check_client_id(settings: &Settings, connect: &Connect) -> Result<(), Refusal
     }
 }
 
-/// The Keep Alive in force: the client's, or the server's where that is shorter and the client can be told [MQTT-3.2.2-22].
-/// A client that wants its absence noticed sooner keeps its own.
+/// The Keep Alive in force: the client's, or the server's where that is shorter and the client can be told
+/// [MQTT-3.2.2-22]. A client that wants its absence noticed sooner keeps its own.
 fn keep_alive_seconds(settings: &Settings, connect: &Connect) -> u16 {
     let wished = connect.keep_alive_seconds;
     match (connect.version, settings.server_keep_alive_seconds) {

@@ -1,7 +1,7 @@
 //! How connections and sessions end: the last packet, the will, the session's expiry.
 //!
-//! Every end goes through [`Shard::end`], once: it tells the client why, releases the session, and asks the world to close
-//! the transport. A session then lives on without a connection, or ends at once.
+//! Every end goes through [`Shard::end`], once: it tells the client why, releases the session, and asks the world to
+//! close the transport. A session then lives on without a connection, or ends at once.
 
 use super::{Shard, drain};
 use crate::connection::{Connection, Phase};
@@ -14,12 +14,13 @@ use crate::timers::Timer;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use weir_codec::{
-    ConnAck, DecodeError, Disconnect, Packet, Properties, Property, ReasonCode, Version,
+    ConnAck, DecodeError, Disconnect, Packet, PacketType, Properties, Property, ReasonCode, Version,
 };
 
 impl Shard {
-    /// Ends a connection: tells the client, releases its session, asks for the transport to be closed, which it is whether the
-    /// client could be told or not [MQTT-4.13.2-1], [MQTT-3.2.2-7], [MQTT-3.14.4-2]. Nothing follows [MQTT-3.14.4-1].
+    /// Ends a connection: tells the client, releases its session, asks for the transport to be closed, which it is
+    /// whether the client could be told or not [MQTT-4.13.2-1], [MQTT-3.2.2-7], [MQTT-3.14.4-2]. Nothing follows
+    /// [MQTT-3.14.4-1].
     pub(super) fn end(&mut self, now: Instant, key: ConnectionKey, end: End) {
         let Some(connection) = self.roster.connections.get_mut(key) else {
             return;
@@ -28,7 +29,8 @@ impl Shard {
             return;
         }
         self.timers.clear(connection.timer.take());
-        if let Some(farewell) = farewell(connection, end).filter(|it| connection.takes(it)) {
+        let farewell = farewell(connection, end).filter(|it| connection.takes(it));
+        if let Some(farewell) = farewell.filter(|_| !fault!(FarewellForgotten)) {
             self.roster.send(key, &farewell);
         }
         self.roster.stats.faults += u64::from(end.is_fault());
@@ -110,9 +112,12 @@ impl Shard {
         session.connection = None;
         session.resend.clear();
         session.queue.drop_at_most_once();
-        if !end.publishes_will() {
+        if fault!(WillLost) || !end.publishes_will() && !fault!(WillAfterDisconnect) {
             // [MQTT-3.14.4-3]: DISCONNECT with reason 0x00 deletes the will.
             session.will = None;
+        }
+        if fault!(ReceivedForgotten) {
+            session.received.clear();
         }
         self.went_offline(key);
         let Some(session) = self.roster.sessions.get_mut(key) else {
@@ -124,7 +129,10 @@ impl Shard {
         // [MQTT-3.1.2-23]: it is kept, for its Session Expiry Interval.
         session.expires_at = expiry(session, now);
         if let Some(will) = &mut session.will {
-            will.due_at = Some(now.plus_seconds(will.delay_seconds));
+            will.due_at = Some(match fault!(WillAtOnce) {
+                true => now,
+                false => now.plus_seconds(will.delay_seconds),
+            });
         }
         self.session_timer(now, key);
     }
@@ -142,6 +150,9 @@ impl Shard {
         let will = session
             .will
             .take_if(|will| will.due_at.is_some_and(|at| at <= now));
+        if fault!(WillTwice) {
+            session.will = session.will.take().or_else(|| again(will.as_ref()));
+        }
         // [MQTT-4.1.0-2]
         if session.expires_at.is_some_and(|at| at <= now) {
             self.publish_will(now, key, will);
@@ -161,6 +172,9 @@ impl Shard {
         self.timers.clear(session.timer);
         self.by_client_id.remove(&session.client_id);
         for filter in &session.subscriptions {
+            if fault!(SubscriptionsLeftBehind) {
+                continue;
+            }
             self.unsubscribe(key, filter, false);
         }
         self.publish_will(now, key, session.will);
@@ -176,9 +190,21 @@ impl Shard {
     }
 }
 
+/// For a planted fault: the same will, due when the session ends.
+fn again(will: Option<&Will>) -> Option<Will> {
+    let mut will = will?.clone();
+    will.due_at = None;
+    Some(will)
+}
+
 /// When a session that has just lost its connection ends; `None`: never.
 fn expiry(session: &Session, now: Instant) -> Option<Instant> {
-    (session.expiry_seconds != u32::MAX).then(|| now.plus_seconds(session.expiry_seconds))
+    let seconds = match fault!(SessionEndsEarly) {
+        true => session.expiry_seconds / 2,
+        false => session.expiry_seconds,
+    };
+    (session.expiry_seconds != u32::MAX && !fault!(SessionNeverEnds))
+        .then(|| now.plus_seconds(seconds))
 }
 
 /// The packet that tells the client why: a CONNACK before it was accepted, in 5.0 a DISCONNECT after [MQTT-3.14.0-1].
@@ -190,7 +216,7 @@ fn farewell(connection: &Connection, end: End) -> Option<Packet> {
     match connection.phase {
         Phase::Connected(_) => is_v5.then(|| {
             Packet::Disconnect(Disconnect {
-                reason: end.reason_code(),
+                reason: told(end, PacketType::Disconnect),
                 properties: explain(connection, end),
             })
         }),
@@ -199,13 +225,7 @@ fn farewell(connection: &Connection, end: End) -> Option<Packet> {
                 // [MQTT-3.2.2-6]: no session is present where CONNECT is refused.
                 Packet::ConnAck(ConnAck {
                     session_present: false,
-                    reason: match end {
-                        End::Refused(_) | End::Malformed(_) | End::AnswerTooLarge => {
-                            end.reason_code()
-                        }
-                        // It came to nothing for a reason of ours.
-                        _ => ReasonCode::ServerUnavailable,
-                    },
+                    reason: told(end, PacketType::ConnAck),
                     properties: if is_v5 {
                         explain(connection, end)
                     } else {
@@ -214,6 +234,16 @@ fn farewell(connection: &Connection, end: End) -> Option<Packet> {
                 })
             }),
         Phase::Closing => None,
+    }
+}
+
+/// The reason code for this packet: the end's own, or the nearest that the packet may carry.
+fn told(end: End, packet: PacketType) -> ReasonCode {
+    match (end.reason_code(), packet) {
+        (reason, packet) if reason.allowed_in(packet, true) => reason,
+        // It came to nothing for a reason of ours.
+        (_, PacketType::ConnAck) => ReasonCode::ServerUnavailable,
+        _ => ReasonCode::ProtocolError,
     }
 }
 

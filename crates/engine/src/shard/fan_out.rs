@@ -2,7 +2,8 @@
 //! subscription.
 //!
 //! The usual case, a topic matched by one filter, goes straight through. Where several filters match, a session that has
-//! more than one of them gets one copy: the highest QoS, all subscription identifiers [MQTT-3.3.4-2], [MQTT-3.3.4-3], [MQTT-3.3.4-4].
+//! more than one of them gets one copy: the highest QoS, all subscription identifiers [MQTT-3.3.4-2],
+//! [MQTT-3.3.4-3], [MQTT-3.3.4-4].
 
 use super::Shard;
 use crate::cast::Cast;
@@ -18,7 +19,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use smallvec::SmallVec;
-use weir_codec::TopicFilter;
+use weir_codec::{Qos, TopicFilter};
 use weir_router::{Matched, SharedGroup, SubscriptionTree};
 
 /// What became of a message.
@@ -49,7 +50,8 @@ impl Wanted {
 }
 
 impl Shard {
-    /// Publishes a message of this shard: retains it if that is asked for [MQTT-3.3.1-8], delivers it here, hands it to the other shards that want it.
+    /// Publishes a message of this shard: retains it if that is asked for [MQTT-3.3.1-8], delivers it here, hands it
+    /// to the other shards that want it.
     pub(super) fn publish(
         &mut self,
         now: Instant,
@@ -102,13 +104,16 @@ impl Shard {
                 }
             });
         let published_retain = cast.message().retain;
+        let keeps_retain = |subscription: &Subscription| {
+            subscription.retain_as_published || fault!(RetainFlagKept)
+        };
         match matches.as_slice() {
             [] => return false,
             [entries] => {
                 for (session, subscription) in *entries {
                     if !is_own(publisher, *session, subscription) {
                         // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
-                        let retain = published_retain && subscription.retain_as_published;
+                        let retain = published_retain && keeps_retain(subscription);
                         let identifiers = identifiers_of(subscription);
                         self.roster
                             .deliver(*session, subscription, identifiers, retain, cast);
@@ -117,7 +122,7 @@ impl Shard {
             }
             several => {
                 for (session, (subscription, identifiers)) in merge(several, publisher) {
-                    let retain = published_retain && subscription.retain_as_published;
+                    let retain = published_retain && keeps_retain(&subscription);
                     self.roster
                         .deliver(session, &subscription, identifiers, retain, cast);
                 }
@@ -156,7 +161,10 @@ impl Shard {
             let groups: Vec<_> = wanted.groups_of(to).cloned().collect();
             let interested = wanted.shards.contains(&to) || !groups.is_empty();
             delivered |= interested;
-            if interested || retains {
+            if fault!(AckedNotForwarded) && cast.message().qos == Qos::AtLeastOnce {
+                continue;
+            }
+            if interested || retains && !fault!(RetainedNotForwarded) {
                 // Another shard must not hold on to this shard's read buffer.
                 let message = cast.keep();
                 let remote = Remote::Publish {
@@ -174,7 +182,7 @@ impl Shard {
 
 /// [MQTT-3.8.3-3]: with No Local, what a client publishes does not come back to it.
 fn is_own(publisher: Option<SessionKey>, session: SessionKey, subscription: &Subscription) -> bool {
-    subscription.no_local && publisher == Some(session)
+    subscription.no_local && publisher == Some(session) && !fault!(NoLocalIgnored)
 }
 
 /// One entry for each session, in the order of their keys.
@@ -193,7 +201,9 @@ fn merge(
             }
             Some((sum, identifiers)) => {
                 sum.merge(subscription);
-                identifiers.extend(identifiers_of(subscription));
+                if !fault!(IdentifiersLost) {
+                    identifiers.extend(identifiers_of(subscription));
+                }
             }
         }
     }
@@ -236,11 +246,17 @@ fn deliver_to_group(
     let turn = group.next_turn();
     let order = || members.iter().cycle().skip(turn).take(members.len());
     let chosen = order()
-        .find(|(session, _)| roster.is_online(*session))
+        .find(|(session, _)| roster.is_online(*session) != fault!(GroupPrefersAbsent))
         .or_else(|| order().next());
     let Some((session, subscription)) = chosen else {
         return false;
     };
+    if fault!(GroupGivesTwice)
+        && let Some((other, subscription)) = order().find(|(other, _)| other != session)
+    {
+        let identifiers = identifiers_of(subscription);
+        roster.deliver(*other, subscription, identifiers, false, cast);
+    }
     let retain = cast.message().retain && subscription.retain_as_published;
     roster.deliver(
         *session,

@@ -80,7 +80,8 @@ impl Shard {
         true
     }
 
-    /// [MQTT-3.10.4-1]: takes the subscription with exactly this filter out; returns whether there was one. The caller removes it from the session.
+    /// [MQTT-3.10.4-1]: takes the subscription with exactly this filter out; returns whether there was one. The
+    /// caller removes it from the session.
     pub(super) fn unsubscribe(
         &mut self,
         key: SessionKey,
@@ -99,7 +100,8 @@ impl Shard {
                 };
                 *count = count.saturating_sub(1);
             });
-        } else if self.subscriptions.subscribers(filter).is_empty() {
+        } else if self.subscriptions.subscribers(filter).is_empty() && !fault!(InterestNotTakenBack)
+        {
             self.tell_interest(filter, Members::default());
         }
         true

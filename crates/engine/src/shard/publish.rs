@@ -92,7 +92,8 @@ impl Shard {
         if let Delivery::ExactlyOnce(id) = publish.delivery {
             let outstanding = session.received.len();
             let full = outstanding >= usize::from(settings.receive_maximum)
-                && !settings.tolerates_receive_maximum_exceeded;
+                && !settings.tolerates_receive_maximum_exceeded
+                && !fault!(OursNotEnforced);
             if full && connection.version == Version::V5 && !session.received.contains(&id) {
                 return Err(Violation::ReceiveMaximumExceeded);
             }
@@ -104,6 +105,9 @@ impl Shard {
         let Delivery::ExactlyOnce(id) = delivery else {
             return false;
         };
+        if fault!(PublishedTwice) {
+            return false;
+        }
         self.roster
             .sessions
             .get(session)
@@ -113,10 +117,11 @@ impl Shard {
     fn may_publish(&self, session: SessionKey, topic: &TopicName) -> bool {
         let session = self.roster.sessions.get(session);
         session.is_some_and(|session| is_allowed(&*session.permissions, topic))
+            || fault!(PermissionForgotten)
     }
 
-    /// The message was taken: remembers a QoS 2 id, for as long as PUBREL takes [MQTT-4.3.3-13], and acknowledges. An id of
-    /// QoS 1 is not remembered: it begins a new message at once [MQTT-4.3.2-5].
+    /// The message was taken: remembers a QoS 2 id, for as long as PUBREL takes [MQTT-4.3.3-13], and acknowledges.
+    /// An id of QoS 1 is not remembered: it begins a new message at once [MQTT-4.3.2-5].
     fn received(
         &mut self,
         key: ConnectionKey,
@@ -134,6 +139,11 @@ impl Shard {
 
     /// [MQTT-2.2.1-5], [MQTT-3.3.4-1]: QoS 1 with PUBACK [MQTT-4.3.2-4], QoS 2 with PUBREC [MQTT-4.3.3-8].
     fn acknowledge(&mut self, key: ConnectionKey, delivery: Delivery, reason: ReasonCode) {
+        if fault!(AnswersTwice)
+            && let Some(id) = delivery.packet_id()
+        {
+            self.roster.send(key, &Packet::PubAck(ack(id, reason)));
+        }
         match delivery {
             Delivery::AtMostOnce => {}
             Delivery::AtLeastOnce(id) => self.roster.send(key, &Packet::PubAck(ack(id, reason))),
@@ -141,7 +151,8 @@ impl Shard {
         }
     }
 
-    /// The message was not taken, and its id not remembered [MQTT-4.3.3-9]. 5.0 says so in the acknowledgement; 3.x can only close [MQTT3-3.3.5-2].
+    /// The message was not taken, and its id not remembered [MQTT-4.3.3-9]. 5.0 says so in the acknowledgement; 3.x
+    /// can only close [MQTT3-3.3.5-2].
     fn refuse_publish(
         &mut self,
         now: Instant,
@@ -214,7 +225,11 @@ impl Shard {
             return;
         };
         // [MQTT-4.3.3-11]: PUBREL is answered with PUBCOMP, whether or not the id is known.
-        let reason = if session.received.remove(&rel.packet_id) {
+        let known = match fault!(ReceivedKept) {
+            true => session.received.contains(&rel.packet_id),
+            false => session.received.remove(&rel.packet_id),
+        };
+        let reason = if known {
             ReasonCode::Success
         } else {
             ReasonCode::PacketIdentifierNotFound
@@ -255,7 +270,7 @@ impl Shard {
         ) else {
             return;
         };
-        if session.inflight.finish(id) {
+        if session.inflight.finish(id) && !fault!(QuotaNotRestored) {
             connection.restore_send_quota();
         }
         self.roster.pump(key, now);

@@ -18,7 +18,9 @@ impl Shard {
                 retains,
                 stamp,
             } => {
-                self.clock = self.clock.max(stamp);
+                if !fault!(ClockStandsStill) {
+                    self.clock = self.clock.max(stamp);
+                }
                 if retains {
                     let message = Arc::clone(&message);
                     self.retained

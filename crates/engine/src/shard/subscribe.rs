@@ -1,7 +1,8 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 //!
 //! Every filter of a packet is judged on its own and has its own code in the answer, in the order of the packet
-//! [MQTT-3.8.4-5], [MQTT-3.8.4-6], [MQTT-3.9.3-1]. The SUBACK may have to wait until the other shards know; see interest.rs.
+//! [MQTT-3.8.4-5], [MQTT-3.8.4-6], [MQTT-3.9.3-1]. The SUBACK may have to wait until the other shards know; see
+//! interest.rs.
 
 use super::Shard;
 use crate::connection::Connection;
@@ -63,6 +64,9 @@ impl Shard {
         let key = answer.connection;
         self.count_held(key, 1);
         self.answers.pass(self.interest_marks.seen_by_all());
+        if fault!(SubAckTooEarly) {
+            return self.give_answer(now, answer);
+        }
         if let Some(answer) = self.answers.hold(self.interest_marks.told(), answer) {
             self.give_answer(now, answer);
         }
@@ -112,8 +116,11 @@ impl Shard {
         let filter = filter.detached();
         let subscription = Subscription::new(options, identifier);
         let is_new = self.subscribe(key, filter.clone(), subscription);
-        // [MQTT-3.8.4-4]: also when it replaces another. A shared subscription is given no retained messages when it is made.
-        if filter.share_name().is_none() && wants_retained(options.retain_handling, is_new) {
+        // [MQTT-3.8.4-4]: also when it replaces another. A shared subscription is given no retained messages when it
+        // is made.
+        let wants =
+            wants_retained(options.retain_handling, is_new) || fault!(RetainHandlingIgnored);
+        if filter.share_name().is_none() && wants {
             replays.push((filter, self.retained.replay(subscription)));
         }
         // [MQTT-3.8.4-7]: what is granted is what was asked for.
@@ -130,7 +137,7 @@ impl Shard {
         if filter.levels().count() > settings.max_topic_levels {
             return Some(ReasonCode::TopicFilterInvalid);
         }
-        if !session.permissions.may_subscribe(filter) {
+        if !session.permissions.may_subscribe(filter) && !fault!(SubscribePermissionForgotten) {
             return Some(ReasonCode::NotAuthorized);
         }
         let full = session.subscriptions.len() >= settings.max_subscriptions_per_session;
@@ -149,8 +156,8 @@ impl Shard {
             Ok(filter) => self.unsubscribe_one(session, &filter),
             Err(_) => ReasonCode::TopicFilterInvalid,
         });
-        // [MQTT-3.10.4-4], [MQTT-3.10.4-5]: answered with UNSUBACK even if nothing matched; behind the SUBACKs that wait, so
-        // that the client hears of what it did in that order.
+        // [MQTT-3.10.4-4], [MQTT-3.10.4-5]: answered with UNSUBACK even if nothing matched; behind the SUBACKs that
+        // wait, so that the client hears of what it did in that order.
         let unsuback = UnsubAck {
             // [MQTT-2.2.1-6], [MQTT-3.10.4-5]
             packet_id: unsubscribe.packet_id,
@@ -166,6 +173,9 @@ impl Shard {
     }
 
     fn unsubscribe_one(&mut self, key: SessionKey, filter: &TopicFilter) -> ReasonCode {
+        if fault!(UnsubscribeInName) {
+            return ReasonCode::Success;
+        }
         if !self.unsubscribe(key, filter, true) {
             return ReasonCode::NoSubscriptionExisted;
         }

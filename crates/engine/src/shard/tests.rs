@@ -1,7 +1,7 @@
 //! The engine's tests are scripts, read by one [`check`].
 //!
-//! `a> ..` is what client `a` does, `a< ..` is the packet it gets next, in the order in which it gets them; everything that
-//! is sent must be expected, and everything expected must be sent. See `world.rs` for the language.
+//! `a> ..` is what client `a` does, `a< ..` is the packet it gets next, in the order in which it gets them;
+//! everything that is sent must be expected, and everything expected must be sent. See `world.rs` for the language.
 
 mod conformance;
 mod conformance_3;

@@ -1,6 +1,7 @@
 //! Statements of MQTT 5.0, each as a script that fails where the statement does not hold.
 //!
-//! What other files here tell as a story is not repeated: this file holds what no story needs. 3.1.1 is in conformance_3.rs.
+//! What other files here tell as a story is not repeated: this file holds what no story needs. 3.1.1 is in
+//! conformance_3.rs.
 
 use super::check;
 use super::world::World;

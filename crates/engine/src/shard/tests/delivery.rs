@@ -37,7 +37,8 @@ fn every_qos_is_delivered_at_the_lower_of_published_and_granted() {
     );
 }
 
-/// [MQTT-4.3.3-10], [MQTT-4.3.3-12]: a second copy of a QoS 2 message is acknowledged and not delivered again until PUBREL.
+/// [MQTT-4.3.3-10], [MQTT-4.3.3-12]: a second copy of a QoS 2 message is acknowledged and not delivered again until
+/// PUBREL.
 #[test]
 fn a_repeated_qos_2_message_is_delivered_once() {
     check(

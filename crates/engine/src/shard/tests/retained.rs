@@ -237,3 +237,29 @@ fn a_message_that_finds_no_room_is_retained_on_no_shard() {
         ",
     );
 }
+
+/// A replay that waited for room went on with the time of the last input, and so with too long an expiry.
+#[test]
+fn a_replay_that_waited_knows_what_time_it_is() {
+    let settings = Settings {
+        outbox_bytes: 16,
+        ..Settings::default()
+    };
+    World::with(1, settings).run(
+        "
+        b> CONNECT v5
+        b< CONNACK
+        b> PUBLISH t/1 0123456789 retain
+        b> PUBLISH t/2 x retain life=10
+        a> CONNECT v5
+        a< CONNACK
+        a! stall
+        a> SUBSCRIBE t/#
+        wait 5
+        a! read
+        a< SUBACK 00
+        a< PUBLISH t/1 0123456789 retain
+        a< PUBLISH t/2 x retain life=5
+        ",
+    );
+}

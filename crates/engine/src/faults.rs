@@ -1,0 +1,107 @@
+//! Faults that can be planted, one at a time, to prove that the simulation would find them.
+//!
+//! Without the feature `faults` nothing can be planted, and `fault!` is a constant `false` that leaves no trace. With it,
+//! what is planted is planted for the whole process: only the simulation's own test does that.
+
+/// Whether this fault is planted.
+macro_rules! fault {
+    ($name:ident) => {
+        crate::faults::is_planted(crate::faults::Fault::$name)
+    };
+}
+
+macro_rules! faults {
+    ($($name:ident: $doc:literal,)*) => {
+        /// Something that the engine could do wrong.
+        #[cfg_attr(not(feature = "faults"), allow(unreachable_pub))]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Fault {
+            $(#[doc = $doc] $name,)*
+        }
+
+        #[cfg(feature = "faults")]
+        impl Fault {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+faults! {
+    AckedNotForwarded: "A QoS 1 message is acknowledged and never told to other shards.",
+    AliasAboveMaximum: "One topic alias more is used than the client allows.",
+    AliasKnownTooSoon: "A topic alias is used before it was sent.",
+    AnswersTwice: "PUBACK and PUBREC are sent twice.",
+    CleanStartKeepsSession: "Clean Start does not discard the session.",
+    ClockStandsStill: "Logical time does not take up that of other shards.",
+    ConnectTimeoutForgotten: "A client that sends no CONNECT is waited for.",
+    DeletionKeepsMessage: "An empty payload is retained instead of deleting.",
+    DeliveredAboveGranted: "Delivered with the publisher's QoS, whatever was granted.",
+    ExpiredDelivered: "A message is delivered after its Message Expiry Interval.",
+    ExpiryNotReduced: "The time a message waited is not taken off its Message Expiry Interval.",
+    FarewellForgotten: "A connection is ended without a word.",
+    FullQueueUntold: "A message is dropped and the client that is here is not told.",
+    GroupGivesTwice: "A shared subscription delivers to two members.",
+    GroupPrefersAbsent: "A shared subscription prefers members without a connection.",
+    IdentifiersLost: "Of several matching subscriptions only one identifier is sent.",
+    InterestNotTakenBack: "Other shards are not told when the last subscriber is gone.",
+    KeepAliveTooLong: "A silent client is given twice the time.",
+    KeepAliveTooShort: "A silent client is given one Keep Alive.",
+    LowestQosWins: "Of several matching subscriptions the lowest QoS counts.",
+    MaximumPacketSizeIgnored: "A PUBLISH is sent that is larger than the client takes.",
+    NoLocalIgnored: "No Local has no effect.",
+    NothingSentAgain: "What was in flight is not sent again.",
+    OursNotEnforced: "Our Receive Maximum is not enforced.",
+    PacketIdReused: "A packet id in flight is given out again.",
+    PermissionForgotten: "Everybody may publish everywhere.",
+    PublishedTwice: "A QoS 2 message that comes again is published again.",
+    QosZeroForAbsent: "QoS 0 messages wait for clients that are not here.",
+    QueueForgetsRoom: "Room in the queue is not given back.",
+    QueueOvertaken: "A message goes out before those that wait.",
+    QueueUnbounded: "The queue takes everything.",
+    QuotaNotRestored: "An acknowledgement does not make room in the window.",
+    ReceiveMaximumIgnored: "More is in flight than the client's Receive Maximum.",
+    ReceivedForgotten: "QoS 2 ids received are forgotten when the connection ends.",
+    ReceivedKept: "A QoS 2 id is remembered after PUBREL.",
+    ReleaseForgotten: "PUBREC is not remembered.",
+    ReplayedThoughLive: "A retained message that was delivered live is replayed too.",
+    ResentWithoutDup: "A PUBLISH that is sent again has no DUP flag.",
+    RetainFlagKept: "RETAIN is kept without Retain As Published.",
+    RetainHandlingIgnored: "Every subscription is given retained messages.",
+    RetainedNotForwarded: "Retained messages stay on the shard where nobody else has interest.",
+    SessionEndsEarly: "A session lasts half as long.",
+    SessionNeverEnds: "A session's expiry is forgotten.",
+    SessionPresentWrong: "CONNACK never says that a session is present.",
+    StampIgnored: "Of two retained messages the one that came last wins.",
+    SubAckTooEarly: "SUBACK does not wait for the other shards.",
+    SubscribePermissionForgotten: "Everybody may subscribe to everything.",
+    SubscriptionsLeftBehind: "A session that ends leaves its subscriptions.",
+    TakeoverLeavesBoth: "A takeover does not end the earlier connection.",
+    UnsubscribeInName: "UNSUBACK is sent and the subscription stays.",
+    WillAfterDisconnect: "The will is sent after an orderly DISCONNECT.",
+    WillAtOnce: "The Will Delay Interval is ignored.",
+    WillKeptAtResume: "A will that waits is not forgotten when the session is resumed.",
+    WillLost: "The will is never sent.",
+    WillTwice: "The will is sent, and sent again when the session ends.",
+}
+
+#[cfg(feature = "faults")]
+static PLANTED: core::sync::atomic::AtomicU8 = core::sync::atomic::AtomicU8::new(u8::MAX);
+
+/// Plants a fault in the whole process, or takes it out.
+#[cfg(feature = "faults")]
+pub fn plant(fault: Option<Fault>) {
+    let number = fault.map_or(u8::MAX, |fault| fault as u8);
+    PLANTED.store(number, core::sync::atomic::Ordering::Relaxed);
+}
+
+#[cfg(feature = "faults")]
+pub(crate) fn is_planted(fault: Fault) -> bool {
+    PLANTED.load(core::sync::atomic::Ordering::Relaxed) == fault as u8
+}
+
+#[cfg(not(feature = "faults"))]
+pub(crate) const fn is_planted(_: Fault) -> bool {
+    false
+}

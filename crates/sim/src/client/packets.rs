@@ -1,0 +1,120 @@
+//! From wishes to packets.
+//!
+//! Every payload begins with the number of its message, so that whoever sees it knows which one it is; an empty payload,
+//! which deletes a retained message, is known by its topic alone.
+
+use crate::message::Message;
+use crate::script::{ConnectWish, User};
+use std::collections::BTreeMap;
+use weir_codec::{Connect, Delivery, Properties, Property, Publish, Utf8, Version, Will};
+
+/// The CONNECT of a wish.
+pub(crate) fn connect(name: &str, wish: &ConnectWish, will: Option<&Message>) -> Connect {
+    let is_v5 = wish.version == Version::V5;
+    let anonymous = wish.anonymous && (is_v5 || wish.clean_start) && wish.version != Version::V3_1;
+    let name = if anonymous { "" } else { name };
+    let username = match wish.user {
+        User::Plain => None,
+        User::Slow => Some("slow"),
+        User::Never => Some("never"),
+        User::Refused => Some("refused"),
+        User::Limited => Some("limited"),
+    };
+    Connect {
+        version: wish.version,
+        clean_start: wish.clean_start,
+        keep_alive_seconds: wish.keep_alive_seconds,
+        client_id: utf8(name),
+        will: will.map(|message| Will {
+            topic: message.topic.clone(),
+            payload: message.payload.clone(),
+            qos: message.qos,
+            retain: message.retain,
+            properties: if is_v5 {
+                will_properties(message, wish)
+            } else {
+                Properties::default()
+            },
+        }),
+        username: username.map(utf8),
+        password: None,
+        properties: if is_v5 {
+            connect_properties(wish)
+        } else {
+            Properties::default()
+        },
+    }
+}
+
+/// A PUBLISH of a message.
+pub(crate) fn publish(message: &Message, delivery: Delivery, version: Version) -> Publish {
+    Publish {
+        dup: false,
+        retain: message.retain,
+        delivery,
+        topic: Some(message.topic.clone()),
+        payload: message.payload.clone(),
+        properties: match version {
+            Version::V5 => publish_properties(message),
+            _ => Properties::default(),
+        },
+    }
+}
+
+/// Uses a topic alias: one that is set already stands for the topic, a new one is set.
+pub(crate) fn alias(
+    publish: &mut Publish,
+    message: &Message,
+    aliases: &mut BTreeMap<&'static str, u16>,
+    next: u16,
+    maximum: u16,
+) {
+    if let Some(known) = aliases.get(message.topic_text) {
+        publish.topic = None;
+        publish.properties.push(Property::TopicAlias(*known));
+    } else if next <= maximum {
+        aliases.insert(message.topic_text, next);
+        publish.properties.push(Property::TopicAlias(next));
+    }
+}
+
+/// The number of the message that a payload belongs to.
+pub(crate) fn payload_id(payload: &[u8]) -> Option<u64> {
+    let text = core::str::from_utf8(payload).ok()?;
+    text.strip_prefix('m')?.split(' ').next()?.parse().ok()
+}
+
+fn utf8(text: &str) -> Utf8 {
+    Utf8::try_from(text).expect("names have no control characters")
+}
+
+fn connect_properties(wish: &ConnectWish) -> Properties {
+    let mut properties = Properties::default();
+    if wish.expiry_seconds > 0 {
+        properties.push(Property::SessionExpiryInterval(wish.expiry_seconds));
+    }
+    // A Receive Maximum of 0 is not expressible, which leaves it out.
+    properties.push(Property::ReceiveMaximum(wish.receive_maximum));
+    properties.push(Property::MaximumPacketSize(wish.max_packet_bytes));
+    if wish.topic_alias_maximum > 0 {
+        properties.push(Property::TopicAliasMaximum(wish.topic_alias_maximum));
+    }
+    properties
+}
+
+fn publish_properties(message: &Message) -> Properties {
+    let mut properties = message.properties.clone();
+    if let Some(seconds) = message.life_seconds {
+        properties.push(Property::MessageExpiryInterval(seconds));
+    }
+    properties
+}
+
+fn will_properties(message: &Message, wish: &ConnectWish) -> Properties {
+    let mut properties = publish_properties(message);
+    let delay = wish.will.as_ref().map_or(0, |will| will.delay_seconds);
+    if delay > 0 {
+        properties.push(Property::WillDelayInterval(delay));
+    }
+    properties
+}

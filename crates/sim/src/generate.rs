@@ -1,0 +1,290 @@
+//! From a seed to a script.
+//!
+//! What makes bugs is not many clients but many meetings, so there are few topics, few names, small limits, and most of
+//! the time somebody is just being taken over, stalled or reset. Limits are drawn small on purpose: a queue that never
+//! fills tests nothing.
+
+use crate::random::Random;
+use crate::script::{
+    Action, ConnectWish, Cut, Habit, Misdeed, PublishWish, Script, Step, User, WillWish,
+};
+use weir_codec::{Qos, ReasonCode, RetainHandling, SubscriptionOptions, Version};
+use weir_engine::Settings;
+
+/// Every topic that is published to.
+pub(crate) const TOPICS: [&str; 9] = [
+    "t",
+    "t/a",
+    "t/b",
+    "t/a/b",
+    "long/topic/name",
+    "long/topic/other",
+    "$app/x",
+    "private/x",
+    "u/v",
+];
+
+const FILTERS: [&str; 14] = [
+    "#",
+    "t/#",
+    "t/+",
+    "+/a",
+    "t/a",
+    "t/a/b",
+    "long/#",
+    "long/topic/name",
+    "$app/#",
+    "+/+/+",
+    "private/#",
+    "u/v",
+    "t",
+    "a/#/b",
+];
+
+const SHARED: [&str; 5] = [
+    "$share/g/t/#",
+    "$share/g/t/+",
+    "$share/h/t/#",
+    "$share/h/long/#",
+    "$share/g/u/v",
+];
+
+const PURPOSE: u64 = 1;
+
+/// The script of a seed.
+#[must_use]
+pub fn generate(seed: u64) -> Script {
+    let mut draw = Draw {
+        random: Random::of(seed, PURPOSE, 0),
+        habits: 0,
+    };
+    draw.script(seed)
+}
+
+struct Draw {
+    random: Random,
+    /// Which of the habits below this seed's clients have.
+    habits: u64,
+}
+
+impl Draw {
+    fn script(&mut self, seed: u64) -> Script {
+        self.habits = self.random.next();
+        let clients = self.random.between(2, 12);
+        let steps = self.random.between(20, 220);
+        let pace_millis = self.random.pick(&[5, 40, 200, 1000]);
+        let mut at = 0;
+        let mut list = Vec::new();
+        for number in 0..steps {
+            at += self.random.below(2 * pace_millis);
+            let client = self.random.below(clients);
+            // Everybody begins with a connection.
+            let action = if number < clients {
+                Action::Connect(Box::new(self.connect()))
+            } else {
+                self.action()
+            };
+            list.push(Step {
+                number,
+                at,
+                client: usize::try_from(if number < clients { number } else { client })
+                    .unwrap_or(0),
+                action,
+            });
+        }
+        Script {
+            seed,
+            shards: self.random.pick(&[1, 2, 2, 3, 4]),
+            clients: usize::try_from(clients).unwrap_or(0),
+            settings: self.settings(),
+            mail_delay_millis: self.random.pick(&[0, 2, 20, 300]),
+            latency_millis: self.random.pick(&[0, 5, 50, 400]),
+            steps: list,
+        }
+    }
+
+    fn settings(&mut self) -> Settings {
+        let random = &mut self.random;
+        Settings {
+            max_packet_bytes: 1 << 16,
+            receive_maximum: random.pick(&[3, 10, 256]),
+            topic_alias_maximum: random.pick(&[0, 2, 64]),
+            outgoing_alias_maximum: random.pick(&[0, 1, 64]),
+            inflight_maximum: random.pick(&[1, 4, 1024]),
+            outbox_bytes: random.pick(&[100, 1000, 256 << 10]),
+            queue_messages: random.pick(&[4, 20, 8192]),
+            queue_bytes: random.pick(&[2000, 20_000, 16 << 20]),
+            max_subscriptions_per_session: random.pick(&[2, 100]),
+            max_topic_levels: random.pick(&[2, 128]),
+            max_sessions: random.pick(&[3, 1000, 1000, 1000]),
+            max_retained_messages: random.pick(&[2, 1000, 1000]),
+            max_retained_bytes: 1 << 30,
+            session_expiry_max_seconds: random.pick(&[20, 7 * 24 * 3600]),
+            server_keep_alive_seconds: random.pick(&[0, 0, 0, 7]),
+            tolerates_receive_maximum_exceeded: false,
+            ..Settings::default()
+        }
+    }
+
+    fn action(&mut self) -> Action {
+        match self.random.below(100) {
+            0..14 => Action::Connect(Box::new(self.connect())),
+            14..30 => self.subscribe(),
+            30..35 => Action::Unsubscribe(vec![self.filter()]),
+            35..78 => Action::Publish(self.publish(true)),
+            78..82 => self.disconnect(),
+            82..88 => Action::Cut(self.random.pick(&[Cut::Close, Cut::Reset, Cut::HalfOpen])),
+            88..91 => Action::Stall(self.random.pick(&[100, 2000, 20_000])),
+            91..96 => Action::Habit(self.habit()),
+            96..97 => Action::Ping,
+            _ => Action::Misbehave(self.misdeed()),
+        }
+    }
+
+    fn connect(&mut self) -> ConnectWish {
+        let will = self.random.percent(40).then(|| WillWish {
+            publish: PublishWish {
+                empty: false,
+                count: 1,
+                ..self.publish(false)
+            },
+            delay_seconds: self.random.pick(&[0, 0, 1, 5, 100]),
+        });
+        let random = &mut self.random;
+        ConnectWish {
+            version: random.pick(&[
+                Version::V5,
+                Version::V5,
+                Version::V5,
+                Version::V3_1_1,
+                Version::V3_1,
+            ]),
+            clean_start: random.percent(30),
+            expiry_seconds: random.pick(&[0, 2, 30, 30, 300, u32::MAX]),
+            keep_alive_seconds: random.pick(&[0, 0, 3, 20]),
+            pings: random.percent(85),
+            receive_maximum: random.pick(&[0, 0, 1, 2, 10]),
+            max_packet_bytes: random.pick(&[0, 0, 0, 0, 60, 120, 400, 15]),
+            topic_alias_maximum: random.pick(&[0, 1, 10]),
+            will,
+            user: random.pick(&[
+                User::Plain,
+                User::Plain,
+                User::Plain,
+                User::Plain,
+                User::Plain,
+                User::Slow,
+                User::Slow,
+                User::Limited,
+                User::Never,
+                User::Refused,
+            ]),
+            anonymous: random.percent(3),
+            capacity_bytes: random.pick(&[50, 2000, 64 << 10]),
+        }
+    }
+
+    fn filter(&mut self) -> &'static str {
+        if self.random.percent(30) {
+            self.random.pick(&SHARED)
+        } else {
+            self.random.pick(&FILTERS)
+        }
+    }
+
+    fn subscribe(&mut self) -> Action {
+        let mut filters: Vec<(&'static str, SubscriptionOptions)> = Vec::new();
+        for _ in 0..self.random.pick(&[1, 1, 1, 2, 3]) {
+            let filter = self.filter();
+            if filters.iter().all(|(other, _)| *other != filter) {
+                filters.push((filter, self.options(filter)));
+            }
+        }
+        Action::Subscribe {
+            filters,
+            identifier: self.random.pick(&[0, 0, 1, 2, 300]),
+        }
+    }
+
+    fn options(&mut self, filter: &str) -> SubscriptionOptions {
+        let random = &mut self.random;
+        SubscriptionOptions {
+            qos: random.pick(&[Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]),
+            // [MQTT-3.8.3-4]: never with a shared subscription.
+            no_local: !filter.starts_with('$') && random.percent(20),
+            retain_as_published: random.percent(50),
+            retain_handling: random.pick(&[
+                RetainHandling::SendAtSubscribe,
+                RetainHandling::SendAtSubscribe,
+                RetainHandling::SendIfNew,
+                RetainHandling::DoNotSend,
+            ]),
+        }
+    }
+
+    fn publish(&mut self, bursts: bool) -> PublishWish {
+        let habits = self.habits;
+        let random = &mut self.random;
+        PublishWish {
+            topic: random.pick(&TOPICS),
+            qos: random.pick(&[Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]),
+            retain: random.percent(35),
+            empty: random.percent(8),
+            payload_bytes: usize::try_from(random.pick(&[12, 20, 100, 700, 3000])).unwrap_or(12),
+            life_seconds: random
+                .percent(15)
+                .then_some(())
+                .map(|()| random.pick(&[1, 4, 60])),
+            aliased: random.percent(30),
+            adorned: random.percent(25),
+            count: if bursts && habits & 1 == 0 {
+                random.pick(&[1, 1, 1, 1, 3, 40])
+            } else {
+                1
+            },
+        }
+    }
+
+    fn disconnect(&mut self) -> Action {
+        Action::Disconnect {
+            reason: self.random.pick(&[
+                ReasonCode::Success,
+                ReasonCode::Success,
+                ReasonCode::DisconnectWithWillMessage,
+            ]),
+            expiry_seconds: self
+                .random
+                .percent(30)
+                .then_some(())
+                .map(|()| self.random.pick(&[0, 3, 50])),
+        }
+    }
+
+    fn habit(&mut self) -> Habit {
+        self.random.pick(&[
+            Habit::Prompt,
+            Habit::Prompt,
+            Habit::Slow(30),
+            Habit::Slow(3000),
+            Habit::Never,
+        ])
+    }
+
+    fn misdeed(&mut self) -> Misdeed {
+        self.random.pick(&[
+            Misdeed::SecondConnect,
+            Misdeed::ServersPacket,
+            Misdeed::Garbage,
+            Misdeed::AliasTooLarge,
+            Misdeed::AliasUnknown,
+            Misdeed::WrongAck,
+            Misdeed::StrayAck,
+            Misdeed::StrayRelease,
+            Misdeed::Repeat,
+            Misdeed::Repeat,
+            Misdeed::Repeat,
+            Misdeed::Overrun,
+            Misdeed::Forge,
+        ])
+    }
+}

@@ -1,0 +1,378 @@
+//! How connections begin and end, and what ends with them: takeover, the will, the session's expiry.
+//!
+//! Every end the engine asks for is judged: it must be foreseen by what was told in this step, or be allowed by what the
+//! model knows of silence and full queues. What follows from it for the session is the same whatever the reason was.
+
+use super::Oracle;
+use super::sessions::{Cause, Debt, Session, Will};
+use super::wire::{Phase, name};
+use crate::client::LinkId;
+use crate::message::Identity;
+use std::rc::Rc;
+use weir_codec::{Packet, Qos, ReasonCode, Version};
+use weir_engine::{End, Refusal, Welcome};
+
+/// A client that takes no packet of this size may not be told what others are told.
+const CRAMPED_BYTES: u32 = 200;
+
+impl Oracle {
+    /// Authentication has an answer: what the engine has to make of it.
+    pub(super) fn decided(&mut self, link: LinkId, refusal: Option<Refusal>) {
+        if self.wires[link].phase != Phase::Deciding {
+            return;
+        }
+        let refusal = refusal.or_else(|| self.admission(link));
+        let cramped = self.wires[link].max_packet_bytes() < CRAMPED_BYTES;
+        if let Some(refusal) = refusal {
+            return self.must_end(link, End::Refused(refusal), "it is refused");
+        }
+        if cramped {
+            self.step.may_end.push((link, End::AnswerTooLarge));
+        }
+        self.step.must_accept = Some(link);
+    }
+
+    fn admission(&self, link: LinkId) -> Option<Refusal> {
+        let wire = &self.wires[link];
+        let connect = wire.connect.as_ref()?;
+        if let Some(will) = &connect.will {
+            let topic = will.topic.as_str();
+            if topic.starts_with("$SYS")
+                || wire.user() == Some("limited") && topic.starts_with("private")
+            {
+                return Some(Refusal::WillNotAuthorized);
+            }
+            if topic.split('/').count() > self.settings.max_topic_levels {
+                return Some(Refusal::WillTopicInvalid);
+            }
+        }
+        let here = self
+            .sessions
+            .values()
+            .filter(|session| session.shard == wire.shard)
+            .count();
+        let known = self.sessions.contains_key(connect.client_id.as_str());
+        (!known && here >= self.settings.max_sessions).then_some(Refusal::TooManySessions)
+    }
+
+    pub(super) fn accepted(&mut self, shard: usize, link: LinkId, welcome: &Welcome) {
+        if self.step.must_accept.take() != Some(link) {
+            return self.fail(format!("link {link} was accepted and should not have been"));
+        }
+        let Some(connect) = self.wires[link].connect.clone() else {
+            return self.fail(format!("link {link} was accepted without a CONNECT"));
+        };
+        let client_id = welcome.client_id.as_str();
+        if !connect.client_id.is_empty() && connect.client_id != welcome.client_id {
+            return self.fail(format!("{client_id} is not what link {link} calls itself"));
+        }
+        if let Some(other) = self
+            .sessions
+            .get(client_id)
+            .and_then(|session| session.link)
+        {
+            return self.fail(format!(
+                "{client_id} has two connections, {other} and {link}"
+            ));
+        }
+        self.discard_session(link);
+        let present = self.sessions.contains_key(client_id);
+        let wire = &mut self.wires[link];
+        wire.phase = Phase::Connected;
+        wire.client_id = client_id.to_string();
+        wire.session_present = present;
+        // The Keep Alive begins when it is agreed on.
+        wire.heard_at = self.now;
+        wire.keep_alive_seconds = wire.keep_alive_of(&self.settings);
+        if welcome.session_present != present
+            || welcome.keep_alive_seconds != wire.keep_alive_seconds
+        {
+            let wrong =
+                format!("link {link} was welcomed with {welcome:?}; session present: {present}");
+            self.fail(wrong);
+        }
+        self.begin_session(shard, link, client_id, &connect);
+    }
+
+    /// [MQTT-3.1.2-4]: Clean Start 1 discards the session that is present.
+    pub(super) fn discard_session(&mut self, link: LinkId) {
+        let connect = self.wires[link].connect.as_ref();
+        if let Some(connect) = connect.filter(|connect| connect.clean_start) {
+            let client_id = connect.client_id.as_str().to_string();
+            self.remove_session(&client_id);
+        }
+    }
+
+    fn begin_session(
+        &mut self,
+        shard: usize,
+        link: LinkId,
+        client_id: &str,
+        connect: &weir_codec::Connect,
+    ) {
+        let wished = match connect.version {
+            Version::V5 => connect.properties.session_expiry_interval().unwrap_or(0),
+            _ if connect.clean_start => 0,
+            _ => u32::MAX,
+        };
+        let will = connect.will.as_ref().and_then(|will| {
+            let message = self
+                .messages
+                .get(&Identity::of(will.topic.as_str(), &will.payload))?;
+            Some(Will {
+                message: Rc::clone(message),
+                delay_seconds: will.properties.will_delay_interval().unwrap_or(0),
+                due_at: None,
+            })
+        });
+        let limit = self.wires[link].max_packet_bytes() as usize;
+        let is_limited = self.wires[link].user() == Some("limited");
+        let session = self
+            .sessions
+            .entry(client_id.to_string())
+            .or_insert_with(|| Session::new(client_id, shard));
+        session.link = Some(link);
+        session.is_limited = is_limited;
+        session.expiry_seconds = wished.min(self.settings.session_expiry_max_seconds);
+        session.expires_at = None;
+        // [MQTT-3.1.3-9]: a will that was still waiting is not sent once the session is taken up again.
+        session.will = will;
+        // What is too large for this connection need not be sent on it [MQTT-3.1.2-25].
+        let mut groups = Vec::new();
+        for debt in &mut session.debts {
+            if debt.instance.message.wire_bytes_at_most() > limit {
+                debt.must = false;
+                groups.extend(group_of(&debt.cause));
+            }
+        }
+        for flight in session.flights.values_mut() {
+            let message = self.messages.get(&flight.identity);
+            let bytes = message.map_or(usize::MAX, |message| message.wire_bytes_at_most());
+            flight.is_optional |= bytes > limit && !flight.is_released;
+        }
+        groups
+            .into_iter()
+            .for_each(|id| self.groups[id].must = false);
+    }
+
+    /// The engine wants to close a connection: is that how this one may end?
+    pub(super) fn judge_end(&mut self, link: LinkId, end: End) {
+        let wire = &self.wires[link];
+        let foreseen = self.step.may_end.contains(&(link, end));
+        let may = foreseen
+            || match end {
+                End::TakenOver => self
+                    .step
+                    .must_accept
+                    .is_some_and(|other| self.is_same_client(other, link)),
+                End::KeepAliveTimeout | End::ConnectTimeout => {
+                    let connected = matches!(end, End::KeepAliveTimeout);
+                    self.step.is_timeout
+                        && (wire.phase == Phase::Connected) == connected
+                        && self.silent_until(link).is_some_and(|at| at <= self.now)
+                }
+                End::QueueFull => self.may_be_overfull(link),
+                End::RetainedFull => self.step.may_be_full == Some(link) && !wire.is_v5(),
+                End::AnswerTooLarge => wire.max_packet_bytes() < CRAMPED_BYTES,
+                _ => false,
+            };
+        if !may {
+            let name = name(link, &wire.client_id);
+            return self.fail(format!("{name} was ended for no reason: {end}"));
+        }
+        if self.step.must_end.is_some_and(|(other, _)| other == link) {
+            self.step.must_end = None;
+        }
+        if self.step.must_accept == Some(link) {
+            self.step.must_accept = None;
+        }
+    }
+
+    fn silent_until(&self, link: LinkId) -> Option<u64> {
+        match self.wires[link].phase {
+            Phase::Connected => self.wires[link].due_at(&self.settings),
+            _ => Some(self.wires[link].deadline),
+        }
+    }
+
+    fn is_same_client(&self, newcomer: LinkId, earlier: LinkId) -> bool {
+        let connect = self.wires[newcomer].connect.as_ref();
+        newcomer != earlier
+            && connect.is_some_and(|connect| *connect.client_id == *self.wires[earlier].client_id)
+    }
+
+    /// Whether something was owed to this client in this step that its queue may not have had room for.
+    fn may_be_overfull(&self, link: LinkId) -> bool {
+        let session = self.sessions.get(&self.wires[link].client_id);
+        // Which of several copies came last the model does not know.
+        let came = |session: &Session, is_it: fn(&Debt) -> bool| {
+            let now = self.step.number;
+            session
+                .debts
+                .iter()
+                .any(|debt| debt.step == now && is_it(debt))
+        };
+        session.is_some_and(|session| {
+            came(session, |debt| debt.is_squeezed)
+                && came(session, |debt| debt.qos != Qos::AtMostOnce)
+        })
+    }
+
+    /// A connection is over: its last bytes have left.
+    pub(crate) fn closed(&mut self, now: u64, link: LinkId, end: End) {
+        self.now = now;
+        let was = std::mem::replace(&mut self.wires[link].phase, Phase::Ended);
+        self.check_farewell(link, &was, end);
+        if was == Phase::Connected {
+            self.release_session(link, end);
+        }
+    }
+
+    /// [promise 10]: the client can see why.
+    fn check_farewell(&mut self, link: LinkId, was: &Phase, end: End) {
+        let wire = &self.wires[link];
+        let is_ours = !matches!(end, End::Disconnected(_) | End::Lost(_));
+        let told = match &wire.last {
+            Some(Packet::Disconnect(disconnect)) => Some(disconnect.reason),
+            Some(Packet::ConnAck(connack)) if connack.reason != ReasonCode::Success => {
+                Some(connack.reason)
+            }
+            _ => None,
+        };
+        let in_3 = |reason: ReasonCode| {
+            ReasonCode::from_connack_return_code(reason.connack_return_code()).unwrap_or(reason)
+        };
+        let expected = match (is_ours, was, wire.is_v5()) {
+            (true, Phase::Connected, true) => Some(end.reason_code()),
+            (true, Phase::Deciding, is_v5) => {
+                let reason = match end {
+                    End::Refused(_) | End::AnswerTooLarge => end.reason_code(),
+                    _ => ReasonCode::ServerUnavailable,
+                };
+                Some(if is_v5 { reason } else { in_3(reason) })
+            }
+            _ => None,
+        };
+        if told != expected {
+            let name = name(link, &wire.client_id);
+            self.fail(format!(
+                "{name} ended with {end} and was told {told:?} instead of {expected:?}"
+            ));
+        }
+    }
+
+    fn release_session(&mut self, link: LinkId, end: End) {
+        let client_id = self.wires[link].client_id.clone();
+        let now = self.now;
+        let step = self.step.number;
+        let Some(session) = self
+            .sessions
+            .get_mut(&client_id)
+            .filter(|session| session.link == Some(link))
+        else {
+            return self.fail(format!("{client_id} has lost its session"));
+        };
+        session.link = None;
+        if end == End::Disconnected(ReasonCode::Success) {
+            // [MQTT-3.14.4-3]
+            session.will = None;
+        }
+        // Whatever else ends it at that moment.
+        let overfull = session
+            .debts
+            .iter()
+            .any(|debt| debt.is_squeezed && debt.step == step);
+        let mut groups = Vec::new();
+        for debt in &mut session.debts {
+            let is_lost = debt.qos == Qos::AtMostOnce;
+            // A client that is too slow is told so and loses what came at that moment.
+            let is_squeezed = overfull && debt.step == step;
+            // Replays end with the connection or go on with the next one: MQTT asks for neither.
+            let is_replay = matches!(debt.cause, Cause::Replay(_));
+            if is_lost || is_squeezed || is_replay {
+                debt.must = false;
+                groups.extend(group_of(&debt.cause));
+            }
+        }
+        session
+            .debts
+            .retain(|debt| debt.qos != Qos::AtMostOnce || matches!(debt.cause, Cause::Replay(_)));
+        if session.expiry_seconds > 0 {
+            let never = session.expiry_seconds == u32::MAX;
+            session.expires_at = (!never).then(|| now + u64::from(session.expiry_seconds) * 1000);
+            if let Some(will) = &mut session.will {
+                will.due_at = Some(now + u64::from(will.delay_seconds) * 1000);
+            }
+        }
+        let is_over = session.expiry_seconds == 0;
+        groups
+            .into_iter()
+            .for_each(|id| self.groups[id].must = false);
+        if is_over {
+            self.remove_session(&client_id);
+        } else {
+            self.wake(&client_id);
+        }
+    }
+
+    /// Ends a session. A will that still waits is published: the session's end does not swallow it [MQTT-3.1.2-8].
+    pub(super) fn remove_session(&mut self, client_id: &str) {
+        let Some(session) = self.sessions.remove(client_id) else {
+            return;
+        };
+        for debt in &session.debts {
+            // [MQTT-4.8.2-5]: what was meant for this member goes to nobody else.
+            group_of(&debt.cause)
+                .into_iter()
+                .for_each(|id| self.groups[id].must = false);
+        }
+        if let Some(will) = session.will {
+            self.publish(session.shard, client_id, &will.message);
+        }
+    }
+
+    /// A session without a connection: its will, its end.
+    fn wake(&mut self, client_id: &str) {
+        let now = self.now;
+        let Some(session) = self
+            .sessions
+            .get_mut(client_id)
+            .filter(|session| session.link.is_none())
+        else {
+            return;
+        };
+        let shard = session.shard;
+        if session.expires_at.is_some_and(|at| at <= now) {
+            return self.remove_session(client_id);
+        }
+        if let Some(will) = session
+            .will
+            .take_if(|will| will.due_at.is_some_and(|at| at <= now))
+        {
+            self.publish(shard, client_id, &will.message);
+        }
+    }
+
+    /// A shard's timer fired: everything that is due happens, the earliest first.
+    pub(super) fn timers(&mut self, shard: usize) {
+        let due = self
+            .sessions
+            .values()
+            .filter(|session| session.shard == shard);
+        let mut due: Vec<(u64, String)> = due
+            .filter_map(|session| Some((session.due_at()?, session.client_id.clone())))
+            .collect();
+        due.retain(|(at, _)| *at <= self.now);
+        due.sort_unstable();
+        for (_, client_id) in due {
+            self.wake(&client_id);
+        }
+    }
+}
+
+fn group_of(cause: &Cause) -> Option<usize> {
+    match cause {
+        Cause::Group(id) => Some(*id),
+        _ => None,
+    }
+}

@@ -1,0 +1,141 @@
+//! The sessions of the model: who is subscribed to what, and what everybody is owed.
+//!
+//! A debt is entered when a message reaches the session's shard and struck off when it is sent. It has to be paid (`must`)
+//! until something excuses it; what excuses it is always a rule of MQTT or a configured limit, named where it is set.
+
+use super::routing::Instance;
+use crate::client::LinkId;
+use crate::message::{Identity, Message};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use weir_codec::Qos;
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) client_id: String,
+    pub(crate) shard: usize,
+    pub(crate) link: Option<LinkId>,
+    pub(crate) is_limited: bool,
+    pub(crate) expiry_seconds: u32,
+    pub(crate) expires_at: Option<u64>,
+    pub(crate) will: Option<Will>,
+    pub(crate) subscriptions: BTreeMap<String, Subscription>,
+    /// QoS 2 messages it has sent, until PUBREL.
+    pub(crate) received: BTreeSet<u16>,
+    pub(crate) flights: BTreeMap<u16, Flight>,
+    pub(crate) debts: Vec<Debt>,
+    /// The last message of each publisher, topic and QoS that it was given.
+    pub(crate) last: BTreeMap<(String, &'static str, u8), u64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Will {
+    pub(crate) message: Rc<Message>,
+    pub(crate) delay_seconds: u32,
+    pub(crate) due_at: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Subscription {
+    pub(crate) qos: Qos,
+    pub(crate) no_local: bool,
+    pub(crate) retain_as_published: bool,
+    pub(crate) identifier: u32,
+    /// Tells it from an earlier one to the same filter.
+    pub(crate) number: u64,
+    /// Whether its SUBACK has left: from then on it is a promise.
+    pub(crate) is_promised: bool,
+}
+
+/// A message in flight to the client.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) identity: Identity,
+    pub(crate) qos: Qos,
+    pub(crate) is_released: bool,
+    pub(crate) sent_on: LinkId,
+    /// The order in which they were first sent.
+    pub(crate) number: u64,
+    /// It need not be sent again: too large for the present connection.
+    pub(crate) is_optional: bool,
+}
+
+/// Why a message is owed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Live,
+    /// As one of several members of a shared subscription.
+    Group(usize),
+    /// For a new subscription to this filter.
+    Replay(String),
+}
+
+/// A delivery that a session is owed, or may be given.
+#[derive(Debug)]
+pub(crate) struct Debt {
+    pub(crate) instance: Rc<Instance>,
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+    pub(crate) identifiers: Vec<u32>,
+    pub(crate) cause: Cause,
+    /// Whether it has to be given.
+    pub(crate) must: bool,
+    /// Whether the queue may have been full when it came.
+    pub(crate) is_squeezed: bool,
+    /// In which step it came.
+    pub(crate) step: u64,
+}
+
+/// A message owed to one member of a shared subscription.
+#[derive(Debug)]
+pub(crate) struct GroupDebt {
+    pub(crate) filter: String,
+    pub(crate) instance: Rc<Instance>,
+    pub(crate) must: bool,
+    pub(crate) is_given: bool,
+}
+
+impl Session {
+    pub(crate) fn new(client_id: &str, shard: usize) -> Self {
+        Self {
+            client_id: client_id.to_string(),
+            shard,
+            link: None,
+            is_limited: false,
+            expiry_seconds: 0,
+            expires_at: None,
+            will: None,
+            subscriptions: BTreeMap::new(),
+            received: BTreeSet::new(),
+            flights: BTreeMap::new(),
+            debts: Vec::new(),
+            last: BTreeMap::new(),
+        }
+    }
+
+    /// When something happens to it by itself.
+    pub(crate) fn due_at(&self) -> Option<u64> {
+        if self.link.is_some() {
+            return None;
+        }
+        let will = self.will.as_ref().and_then(|will| will.due_at);
+        [will, self.expires_at].into_iter().flatten().min()
+    }
+
+    /// The most that can be waiting in its queue: what it is owed and has not been sent. Part of it may be in an output
+    /// already, which the oracle can't see, so the queue may be less full than this.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let bytes = self
+            .debts
+            .iter()
+            .map(|debt| debt.instance.message.cost_bytes() + 8)
+            .sum();
+        (self.debts.len(), bytes)
+    }
+}
+
+impl Debt {
+    pub(crate) fn is_expired(&self, now: u64) -> bool {
+        self.instance.expires_at.is_some_and(|at| at <= now)
+    }
+}

@@ -1,0 +1,54 @@
+//! What the engine is told, as the oracle and the trace see it.
+//!
+//! Links are named by the world's own numbers: the engine's keys mean nothing outside it, and differ between shards.
+
+use crate::client::LinkId;
+use crate::trace::Trace;
+use weir_codec::{DecodeError, Packet, Version};
+use weir_engine::{Lost, Refusal, Remote};
+
+/// An input of the engine, by the numbers of the world.
+#[derive(Debug)]
+pub(crate) enum Told<'a> {
+    Packet {
+        link: LinkId,
+        packet: &'a Packet,
+    },
+    Malformed {
+        link: LinkId,
+        error: DecodeError,
+        version: Option<Version>,
+    },
+    Closed {
+        link: LinkId,
+        lost: Lost,
+    },
+    Authenticated {
+        link: LinkId,
+        refusal: Option<Refusal>,
+    },
+    Remote {
+        from: usize,
+        remote: &'a Remote,
+    },
+    Timeout,
+    Transmit,
+}
+
+impl Told<'_> {
+    /// Mixes into the trace what was told, and to whom.
+    pub(crate) fn hash(&self, shard: usize, trace: &mut Trace) {
+        let (kind, number) = match self {
+            Self::Packet { link, packet } => (packet.packet_type() as usize, *link),
+            Self::Malformed { link, .. } => (20, *link),
+            Self::Closed { link, .. } => (21, *link),
+            Self::Authenticated { link, .. } => (22, *link),
+            Self::Remote { from, remote } => (23 + from, remote.cost_bytes()),
+            Self::Timeout => (30, 0),
+            Self::Transmit => (31, 0),
+        };
+        trace.number(shard as u64);
+        trace.number(kind as u64);
+        trace.number(number as u64);
+    }
+}

@@ -1,0 +1,164 @@
+//! One connection as the oracle sees it: what it was promised, what it was sent, what it still has to be answered.
+//!
+//! It keeps its number when it moves to another shard. Answers of one kind are owed in the order of what they answer.
+
+use crate::client::LinkId;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use weir_codec::{Connect, Decoder, Packet, ReasonCode, TopicName, Version};
+use weir_engine::Settings;
+
+/// Where a connection stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Waiting,
+    Moving,
+    Deciding,
+    Connected,
+    Ended,
+}
+
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) shard: usize,
+    pub(crate) phase: Phase,
+    pub(crate) deadline: u64,
+    pub(crate) heard_at: u64,
+    /// When the engine was last asked for what there is to send.
+    pub(crate) transmitted_at: u64,
+    pub(crate) version: Version,
+    pub(crate) connect: Option<Connect>,
+    pub(crate) client_id: String,
+    pub(crate) keep_alive_seconds: u16,
+    pub(crate) misbehaves: bool,
+    /// What the CONNACK must say of the session.
+    pub(crate) session_present: bool,
+    pub(crate) connack_seen: bool,
+    /// Whether it was sent, at some moment, everything there was for it: before that, a full queue does not end it.
+    pub(crate) is_caught_up: bool,
+    pub(crate) last: Option<Packet>,
+    pub(crate) decoder: Option<Decoder>,
+    /// Aliases the client has set, and those it was given.
+    pub(crate) aliases_in: BTreeMap<u16, TopicName>,
+    pub(crate) aliases_out: BTreeMap<u16, String>,
+    /// Packet ids published on this connection and not acknowledged.
+    pub(crate) outstanding: BTreeSet<u16>,
+    /// Up to which message in flight was sent again.
+    pub(crate) resent: u64,
+    pub(crate) owed: Owed,
+}
+
+/// The answers that are still to come, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Owed {
+    pub(crate) pubacks: VecDeque<(u16, Vec<ReasonCode>)>,
+    pub(crate) pubrecs: VecDeque<(u16, Vec<ReasonCode>)>,
+    pub(crate) pubrels: VecDeque<(u16, Vec<ReasonCode>)>,
+    pub(crate) pubcomps: VecDeque<(u16, Vec<ReasonCode>)>,
+    pub(crate) subacks: VecDeque<SubAckOwed>,
+    pub(crate) pings: u32,
+}
+
+/// A SUBACK or UNSUBACK to come; they come in the order of what they answer.
+#[derive(Debug)]
+pub(crate) struct SubAckOwed {
+    pub(crate) packet_id: u16,
+    pub(crate) reasons: Vec<ReasonCode>,
+    /// The subscriptions it confirms, each with its number; `None`: an UNSUBACK.
+    pub(crate) confirms: Option<Vec<(String, u64)>>,
+}
+
+impl Wire {
+    pub(crate) fn new(shard: usize, deadline: u64, now: u64) -> Self {
+        Self {
+            shard,
+            phase: Phase::Waiting,
+            deadline,
+            heard_at: now,
+            transmitted_at: now,
+            version: Version::V3_1_1,
+            connect: None,
+            client_id: String::new(),
+            keep_alive_seconds: 0,
+            misbehaves: false,
+            session_present: false,
+            connack_seen: false,
+            is_caught_up: false,
+            last: None,
+            decoder: None,
+            aliases_in: BTreeMap::new(),
+            aliases_out: BTreeMap::new(),
+            outstanding: BTreeSet::new(),
+            resent: 0,
+            owed: Owed::default(),
+        }
+    }
+
+    pub(crate) fn is_v5(&self) -> bool {
+        self.version == Version::V5
+    }
+
+    pub(crate) fn max_packet_bytes(&self) -> u32 {
+        let connect = self.connect.as_ref();
+        connect
+            .and_then(|connect| connect.properties.maximum_packet_size())
+            .unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn receive_maximum(&self) -> usize {
+        let connect = self.connect.as_ref();
+        connect
+            .and_then(|connect| connect.properties.receive_maximum())
+            .unwrap_or(u16::MAX)
+            .into()
+    }
+
+    /// The topic aliases we may use towards the client.
+    pub(crate) fn alias_maximum(&self, settings: &Settings) -> u16 {
+        let connect = self.connect.as_ref();
+        let allowed = connect
+            .and_then(|connect| connect.properties.topic_alias_maximum())
+            .unwrap_or(0);
+        allowed.min(settings.outgoing_alias_maximum)
+    }
+
+    /// The Keep Alive in force, in seconds.
+    pub(crate) fn keep_alive_of(&self, settings: &Settings) -> u16 {
+        let wished = self
+            .connect
+            .as_ref()
+            .map_or(0, |connect| connect.keep_alive_seconds);
+        match (self.version, settings.server_keep_alive_seconds) {
+            // The server's own, where it is shorter.
+            (Version::V5, longest @ 1..) if wished == 0 || wished > longest => longest,
+            _ => wished,
+        }
+    }
+
+    /// When it is to be ended if nothing is heard.
+    pub(crate) fn due_at(&self, _: &Settings) -> Option<u64> {
+        match self.phase {
+            Phase::Waiting | Phase::Deciding => Some(self.deadline.max(self.heard_at)),
+            Phase::Connected if self.keep_alive_seconds > 0 => {
+                Some(self.heard_at + u64::from(self.keep_alive_seconds) * 1500)
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.connect.as_ref()?.username.as_deref()
+    }
+}
+
+impl Owed {
+    pub(crate) fn is_empty(&self) -> bool {
+        let acks = [&self.pubacks, &self.pubrecs, &self.pubrels, &self.pubcomps];
+        // A ping may have come this very moment.
+        acks.iter().all(|list| list.is_empty()) && self.subacks.is_empty() && self.pings <= 1
+    }
+}
+
+/// A link and its session, for messages.
+pub(crate) fn name(link: LinkId, client_id: &str) -> String {
+    format!("{client_id} (link {link})")
+}

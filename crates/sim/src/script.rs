@@ -1,0 +1,234 @@
+//! What the clients of one seed do, and when: a plain list, so that it can be printed and made shorter.
+//!
+//! Everything a client does of its own accord is a [`Step`]; what it does in answer to the server (acknowledge, resend,
+//! ping) follows from its habits. Steps keep their number when others are taken out, and all luck hangs on that number.
+
+use std::fmt;
+use weir_codec::{Qos, ReasonCode, SubscriptionOptions, Version};
+use weir_engine::Settings;
+
+/// The whole plan of one seed.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// What it was made from.
+    pub seed: u64,
+    /// How many shards there are.
+    pub shards: u16,
+    /// How many clients there are.
+    pub clients: usize,
+    /// What each shard is configured with.
+    pub settings: Settings,
+    /// The longest delay between two shards, in milliseconds.
+    pub mail_delay_millis: u64,
+    /// The longest delay of a network chunk, in milliseconds.
+    pub latency_millis: u64,
+    /// What is done, in order of time.
+    pub steps: Vec<Step>,
+}
+
+/// Something one client does at one moment.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The step's own number, which it keeps.
+    pub number: u64,
+    /// When, in milliseconds.
+    pub at: u64,
+    /// Who.
+    pub client: usize,
+    /// What.
+    pub action: Action,
+}
+
+/// What a client can do.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Opens a transport and sends CONNECT.
+    Connect(Box<ConnectWish>),
+    /// SUBSCRIBE.
+    Subscribe {
+        /// The filters with their options.
+        filters: Vec<(&'static str, SubscriptionOptions)>,
+        /// The Subscription Identifier; 0: none.
+        identifier: u32,
+    },
+    /// UNSUBSCRIBE.
+    Unsubscribe(Vec<&'static str>),
+    /// One or more PUBLISH packets.
+    Publish(PublishWish),
+    /// DISCONNECT, then the transport is closed.
+    Disconnect {
+        /// Its reason (5.0).
+        reason: ReasonCode,
+        /// A Session Expiry Interval (5.0).
+        expiry_seconds: Option<u32>,
+    },
+    /// The transport ends without a DISCONNECT.
+    Cut(Cut),
+    /// Nothing is read for so many milliseconds.
+    Stall(u64),
+    /// How acknowledgements are given from now on.
+    Habit(Habit),
+    /// PINGREQ.
+    Ping,
+    /// Something a client must not do.
+    Misbehave(Misdeed),
+}
+
+/// What a CONNECT says.
+#[derive(Clone, Debug)]
+pub struct ConnectWish {
+    /// The version of MQTT.
+    pub version: Version,
+    /// Clean Start.
+    pub clean_start: bool,
+    /// The Session Expiry Interval (5.0).
+    pub expiry_seconds: u32,
+    /// The Keep Alive.
+    pub keep_alive_seconds: u16,
+    /// Whether the client keeps its word and pings.
+    pub pings: bool,
+    /// The Receive Maximum (5.0); 0: not said.
+    pub receive_maximum: u16,
+    /// The Maximum Packet Size (5.0); 0: not said.
+    pub max_packet_bytes: u32,
+    /// The Topic Alias Maximum (5.0).
+    pub topic_alias_maximum: u16,
+    /// The will.
+    pub will: Option<WillWish>,
+    /// The user name, which decides how authentication goes.
+    pub user: User,
+    /// Whether the Client Identifier is left to the server.
+    pub anonymous: bool,
+    /// How much the socket holds that the client has not read, in bytes.
+    pub capacity_bytes: usize,
+}
+
+/// A will.
+#[derive(Clone, Debug)]
+pub struct WillWish {
+    /// What and where.
+    pub publish: PublishWish,
+    /// The Will Delay Interval (5.0).
+    pub delay_seconds: u32,
+}
+
+/// What a PUBLISH says.
+#[derive(Clone, Debug)]
+pub struct PublishWish {
+    /// Where to.
+    pub topic: &'static str,
+    /// With what QoS.
+    pub qos: Qos,
+    /// Whether to be retained.
+    pub retain: bool,
+    /// Whether the payload is empty.
+    pub empty: bool,
+    /// The length of the payload, at least.
+    pub payload_bytes: usize,
+    /// The Message Expiry Interval (5.0).
+    pub life_seconds: Option<u32>,
+    /// Whether a topic alias is used (5.0).
+    pub aliased: bool,
+    /// Whether it carries application properties (5.0).
+    pub adorned: bool,
+    /// How many of it.
+    pub count: u64,
+}
+
+/// How authentication goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum User {
+    /// At once.
+    Plain,
+    /// After a while.
+    Slow,
+    /// Not at all.
+    Never,
+    /// With a refusal.
+    Refused,
+    /// Well, but `private/` is not for this one.
+    Limited,
+}
+
+/// How a transport ends without a DISCONNECT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The client closes it in good order.
+    Close,
+    /// It is reset.
+    Reset,
+    /// The client is gone and the server is not told.
+    HalfOpen,
+}
+
+/// How a client acknowledges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Habit {
+    /// At once.
+    Prompt,
+    /// After so many milliseconds.
+    Slow(u64),
+    /// Not at all.
+    Never,
+}
+
+/// What a client must not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misdeed {
+    /// A second CONNECT.
+    SecondConnect,
+    /// A packet that only a server sends.
+    ServersPacket,
+    /// Bytes that are no packet.
+    Garbage,
+    /// A topic alias above the maximum.
+    AliasTooLarge,
+    /// A topic alias that was never set.
+    AliasUnknown,
+    /// An acknowledgement of the wrong kind.
+    WrongAck,
+    /// An acknowledgement of nothing.
+    StrayAck,
+    /// A PUBREL for nothing.
+    StrayRelease,
+    /// A PUBLISH that was sent before, once more.
+    Repeat,
+    /// More QoS 2 messages than the server's Receive Maximum.
+    Overrun,
+    /// A PUBLISH to the server's own topics.
+    Forge,
+}
+
+impl Script {
+    /// The same with only these steps.
+    #[must_use]
+    pub fn only(&self, numbers: &[u64]) -> Self {
+        let kept = |step: &&Step| numbers.contains(&step.number);
+        Self {
+            steps: self.steps.iter().filter(kept).cloned().collect(),
+            ..self.clone()
+        }
+    }
+}
+
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {}, {} shards", self.seed, self.shards)?;
+        for step in &self.steps {
+            writeln!(f, "{step}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            number,
+            at,
+            client,
+            action,
+        } = self;
+        write!(f, "{at:>8} ms  #{number:<4} c{client}> {action:?}")
+    }
+}

@@ -1,0 +1,252 @@
+//! The world: shards, clients, the network between them, and time.
+//!
+//! One queue of events, ordered by virtual time and, within a millisecond, by when they were put in. The world does what
+//! the binary's runtime does around the engine (turns, moves, flow control, one flush a turn), and what a network does to
+//! both. It decides nothing about MQTT; it hands everything that crosses the engine's border to the oracle.
+
+mod act;
+mod finish;
+mod network;
+mod server;
+
+use crate::client::{Client, LinkId};
+use crate::oracle::Oracle;
+use crate::script::{Script, Step};
+use crate::trace::Trace;
+use bytes::Bytes;
+use network::Link;
+use server::Host;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use weir_codec::{Connect, Packet};
+use weir_engine::{ConnectionKey, Instant, Lost, Remote};
+
+/// Virtual time starts here.
+const START_MILLIS: u64 = 1_000;
+
+const MAIL: u64 = 2;
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// One number for everything that happened.
+    pub hash: u64,
+    /// How much virtual time passed.
+    pub virtual_millis: u64,
+    /// How many events there were.
+    pub events: u64,
+    /// The first promise that was broken.
+    pub failure: Option<String>,
+    /// What happened, if asked for.
+    pub trace: Vec<String>,
+}
+
+/// Runs a script to its end or to the first broken promise.
+#[must_use]
+pub fn run(script: &Script, readable: bool) -> Outcome {
+    let mut world = World::new(script, readable);
+    world.live();
+    Outcome {
+        hash: world.trace.hash(),
+        virtual_millis: world.now - START_MILLIS,
+        events: world.events,
+        failure: world.oracle.failure.take(),
+        trace: world.trace.into_lines(),
+    }
+}
+
+pub(crate) struct World<'a> {
+    script: &'a Script,
+    now: u64,
+    queue: BinaryHeap<Reverse<Due>>,
+    put: u64,
+    events: u64,
+    hosts: Vec<Host>,
+    links: Vec<Link>,
+    clients: Vec<Client>,
+    oracle: Oracle,
+    trace: Trace,
+}
+
+/// An event and when it is due.
+struct Due {
+    at: u64,
+    order: u64,
+    event: Event,
+}
+
+pub(crate) enum Event {
+    /// A step of the script.
+    Step(Box<Step>),
+    /// Bytes reach the server.
+    ToServer { link: LinkId, bytes: Bytes },
+    /// The server may read again.
+    Read { link: LinkId },
+    /// The server's socket learns that the transport is gone: at once, or behind what is still to be read.
+    ServerLost {
+        link: LinkId,
+        lost: Lost,
+        at_once: bool,
+    },
+    /// Bytes reach the client.
+    ToClient { link: LinkId, bytes: Bytes },
+    /// The client's socket is closed by the server.
+    ClientLost { link: LinkId },
+    /// The client reads again.
+    Resume { link: LinkId },
+    /// The server's socket takes bytes again.
+    Unblock { link: LinkId },
+    /// A client sends something it has put off.
+    Later {
+        link: LinkId,
+        packet: Box<Packet>,
+        is_ack: bool,
+    },
+    /// A client's ping is due.
+    PingDue { link: LinkId },
+    /// A batch from one shard reaches another.
+    Mail {
+        from: usize,
+        to: usize,
+        batch: Vec<Remote>,
+    },
+    /// A transport reaches its home shard.
+    Adopt {
+        link: LinkId,
+        to: usize,
+        connect: Box<Connect>,
+        deadline: Instant,
+    },
+    /// Authentication has an answer.
+    Answer {
+        shard: usize,
+        key: ConnectionKey,
+        link: LinkId,
+        user: Option<String>,
+    },
+    /// The end of a shard's turn.
+    Flush { shard: usize },
+    /// A shard's timer.
+    Alarm { shard: usize, at: u64 },
+}
+
+impl<'a> World<'a> {
+    fn new(script: &'a Script, readable: bool) -> Self {
+        let hosts = (0..script.shards).map(|index| Host::new(index, script));
+        let clients = (0..script.clients).map(|index| Client::new(format!("c{index}")));
+        Self {
+            script,
+            now: START_MILLIS,
+            queue: BinaryHeap::new(),
+            put: 0,
+            events: 0,
+            hosts: hosts.collect(),
+            links: Vec::new(),
+            clients: clients.collect(),
+            oracle: Oracle::new(script),
+            trace: Trace::new(readable),
+        }
+    }
+
+    fn live(&mut self) {
+        for step in &self.script.steps {
+            self.put(START_MILLIS + step.at, Event::Step(Box::new(step.clone())));
+        }
+        let last = self.script.steps.last().map_or(0, |step| step.at);
+        self.run_until(START_MILLIS + last + 1);
+        self.wind_down();
+    }
+
+    fn put(&mut self, at: u64, event: Event) {
+        self.put += 1;
+        let order = self.put;
+        self.queue.push(Reverse(Due {
+            at: at.max(self.now),
+            order,
+            event,
+        }));
+    }
+
+    fn is_over(&self) -> bool {
+        self.oracle.failure.is_some()
+    }
+
+    /// Lets everything happen that is due up to this moment.
+    fn run_until(&mut self, until: u64) {
+        while let Some(Reverse(due)) = self.queue.peek() {
+            if due.at > until || self.is_over() {
+                break;
+            }
+            if let Some(Reverse(due)) = self.queue.pop() {
+                self.now = due.at;
+                self.events += 1;
+                self.trace.number(due.at);
+                self.happen(due.event);
+                self.oracle.look_at_clock(self.now);
+            }
+        }
+        self.now = self.now.max(until);
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Step(step) => self.act(&step),
+            Event::ToServer { link, bytes } => self.reach_server(link, bytes),
+            Event::Read { link } => self.read(link),
+            Event::ServerLost {
+                link,
+                lost,
+                at_once,
+            } => self.lose_server(link, lost, at_once),
+            Event::ToClient { link, bytes } => self.reach_client(link, bytes),
+            Event::ClientLost { link } => self.lose_client(link),
+            Event::Resume { link } => self.resume(link),
+            Event::Unblock { link } => self.unblock(link),
+            Event::Later {
+                link,
+                packet,
+                is_ack,
+            } => self.send_later(link, &packet, is_ack),
+            Event::PingDue { link } => self.ping(link),
+            Event::Mail { from, to, batch } => self.deliver_mail(from, to, batch),
+            Event::Adopt {
+                link,
+                to,
+                connect,
+                deadline,
+            } => self.adopt(link, to, connect, deadline),
+            Event::Answer {
+                shard,
+                key,
+                link,
+                user,
+            } => self.answer(shard, key, link, user.as_deref()),
+            Event::Flush { shard } => self.flush(shard),
+            Event::Alarm { shard, at } => self.alarm(shard, at),
+        }
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::from_millis(self.now)
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}

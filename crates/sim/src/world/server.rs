@@ -1,0 +1,450 @@
+//! What the binary does around a shard: reads and decodes, carries out effects, flushes once a turn, moves transports.
+//!
+//! This follows the real runtime step by step, flow control included, since a simulation of a kinder driver would prove
+//! nothing about the real one.
+
+use super::{Event, MAIL, World};
+use crate::client::LinkId;
+use crate::oracle::Told;
+use crate::random::Random;
+use crate::script::Script;
+use bytes::{Bytes, BytesMut};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use weir_codec::{Connect, Output, Packet, TopicFilter, TopicName};
+use weir_engine::{
+    AllowAll, ConnectionKey, Effect, End, Grant, Input, Instant, Lost, Permissions, Refusal,
+    Remote, Shard, ShardId,
+};
+
+/// How long a Keep-Alive or expiry may be late, as a busy machine is late.
+const LATE_MILLIS: u64 = 15;
+
+/// One shard and what its thread holds.
+pub(crate) struct Host {
+    pub(crate) shard: Shard,
+    pub(crate) links: BTreeMap<ConnectionKey, LinkId>,
+    /// The footprint before anything happened.
+    pub(crate) empty: [usize; 8],
+    outgoing: Vec<Vec<Remote>>,
+    mail_at: Vec<u64>,
+    flush_due: bool,
+    armed: Option<u64>,
+    random: Random,
+}
+
+/// May not touch `private/`.
+#[derive(Debug)]
+struct Limited;
+
+impl Permissions for Limited {
+    fn may_publish(&self, topic: &TopicName) -> bool {
+        !topic.as_str().starts_with("private")
+    }
+
+    fn may_subscribe(&self, filter: &TopicFilter) -> bool {
+        !filter.filter().starts_with("private")
+    }
+}
+
+impl Host {
+    pub(crate) fn new(index: u16, script: &Script) -> Self {
+        let shards = usize::from(script.shards);
+        let shard = Shard::new(
+            ShardId(index),
+            script.shards,
+            script.settings.clone(),
+            script.seed,
+        );
+        Self {
+            empty: shard.footprint(),
+            shard,
+            links: BTreeMap::new(),
+            outgoing: vec![Vec::new(); shards],
+            mail_at: vec![0; shards],
+            flush_due: false,
+            armed: None,
+            random: Random::of(script.seed, MAIL, u64::from(index)),
+        }
+    }
+}
+
+impl World<'_> {
+    /// Hands an input to a shard, with everything that follows from it.
+    fn tell(&mut self, shard: usize, told: &Told<'_>, input: Input) {
+        let now = self.now;
+        self.trace.line(now, || format!("s{shard} <- {told:?}"));
+        told.hash(shard, &mut self.trace);
+        self.oracle.told(now, shard, told);
+        self.hosts[shard]
+            .shard
+            .handle(Instant::from_millis(now), input);
+        self.after(shard);
+    }
+
+    /// After anything was told to a shard: its effects, its flush, its alarm.
+    fn after(&mut self, shard: usize) {
+        while let Some(effect) = self.hosts[shard].shard.poll_effect() {
+            self.carry_out(shard, effect);
+        }
+        self.oracle
+            .stepped(self.now, shard, &self.hosts[shard].shard);
+        let host = &mut self.hosts[shard];
+        let has_mail = host.outgoing.iter().any(|batch| !batch.is_empty());
+        if (host.shard.is_dirty() || has_mail) && !host.flush_due {
+            host.flush_due = true;
+            let at = self.now + host.random.pick(&[0, 0, 0, 1, 2]);
+            self.put(at, Event::Flush { shard });
+        }
+        self.arm(shard);
+    }
+
+    fn arm(&mut self, shard: usize) {
+        let host = &mut self.hosts[shard];
+        let Some(next) = host.shard.next_timeout().map(Instant::as_millis) else {
+            return;
+        };
+        if host.armed.is_none_or(|armed| next < armed) {
+            host.armed = Some(next);
+            let late = host.random.pick(&[0, 0, 0, LATE_MILLIS]);
+            self.put(next + late, Event::Alarm { shard, at: next });
+        }
+    }
+
+    pub(super) fn alarm(&mut self, shard: usize, at: u64) {
+        if self.hosts[shard].armed != Some(at) {
+            return;
+        }
+        self.hosts[shard].armed = None;
+        let next = self.hosts[shard].shard.next_timeout();
+        if next.is_some_and(|next| next.as_millis() <= self.now) {
+            self.tell(shard, &Told::Timeout, Input::Timeout);
+        }
+        self.arm(shard);
+    }
+
+    /// A new transport reaches some shard.
+    pub(super) fn open(&mut self, shard: usize, id: LinkId, deadline: Instant) -> ConnectionKey {
+        let now = self.instant();
+        let key = self.hosts[shard].shard.open(now, deadline);
+        self.hosts[shard].links.insert(key, id);
+        self.links[id].place = Some((shard, key));
+        self.oracle
+            .opened(self.now, shard, id, deadline.as_millis());
+        self.after(shard);
+        key
+    }
+
+    pub(super) fn adopt(
+        &mut self,
+        id: LinkId,
+        to: usize,
+        connect: Box<Connect>,
+        deadline: Instant,
+    ) {
+        let key = self.open(to, id, deadline);
+        self.tell_packet(to, id, key, Packet::Connect(connect));
+        self.read(id);
+        if let (Some(lost), Some((shard, key))) = (self.links[id].lost, self.links[id].place)
+            && self.links[id].is_dead
+        {
+            self.links[id].place = None;
+            self.tell_closed(shard, id, key, lost);
+        }
+    }
+
+    fn tell_packet(
+        &mut self,
+        shard: usize,
+        link: LinkId,
+        connection: ConnectionKey,
+        packet: Packet,
+    ) {
+        let copy = packet.clone();
+        let told = Told::Packet {
+            link,
+            packet: &copy,
+        };
+        self.tell(shard, &told, Input::Packet { connection, packet });
+    }
+
+    pub(super) fn tell_closed(
+        &mut self,
+        shard: usize,
+        link: LinkId,
+        connection: ConnectionKey,
+        lost: Lost,
+    ) {
+        self.tell(
+            shard,
+            &Told::Closed { link, lost },
+            Input::Closed { connection, lost },
+        );
+        self.hosts[shard].links.remove(&connection);
+    }
+
+    /// Reads what has arrived, as far as the engine wants it.
+    pub(super) fn read(&mut self, id: LinkId) {
+        loop {
+            let Some((shard, key)) = self.links[id].place else {
+                return;
+            };
+            if self.is_over() || !self.hosts[shard].shard.accepts_packets(key) {
+                return;
+            }
+            match self.links[id].decoder.next_packet() {
+                Ok(Some(packet)) => self.tell_packet(shard, id, key, packet),
+                Ok(None) => {
+                    if !self.read_more(id, shard, key) {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    let version = self.links[id].decoder.version();
+                    let told = Told::Malformed {
+                        link: id,
+                        error,
+                        version,
+                    };
+                    return self.tell(
+                        shard,
+                        &told,
+                        Input::Malformed {
+                            connection: key,
+                            error,
+                            version,
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    fn read_more(&mut self, id: LinkId, shard: usize, key: ConnectionKey) -> bool {
+        let link = &mut self.links[id];
+        if let Some(bytes) = link.inbox.pop_front() {
+            link.decoder.push(bytes);
+            return true;
+        }
+        if let Some(lost) = link.lost {
+            link.place = None;
+            self.tell_closed(shard, id, key, lost);
+        }
+        false
+    }
+
+    fn carry_out(&mut self, shard: usize, effect: Effect) {
+        let now = self.now;
+        self.trace.line(now, || format!("s{shard} -> {effect:?}"));
+        let link = link_of(&effect).and_then(|key| self.hosts[shard].links.get(&key).copied());
+        self.oracle.effect(now, shard, link, &effect);
+        let Some(link) = link else {
+            if let Effect::Forward { to, remote } = effect {
+                self.hosts[shard].outgoing[usize::from(to.0)].push(remote);
+            }
+            return;
+        };
+        match effect {
+            Effect::Authenticate {
+                connection,
+                credentials,
+            } => {
+                let user = credentials.username.map(|name| name.as_str().to_string());
+                self.ask(shard, connection, link, user);
+            }
+            Effect::Move {
+                connection,
+                to,
+                connect,
+                deadline,
+            } => {
+                self.hosts[shard].links.remove(&connection);
+                self.links[link].place = None;
+                let at = now + self.links[link].random.below(20);
+                let to = usize::from(to.0);
+                self.put(
+                    at,
+                    Event::Adopt {
+                        link,
+                        to,
+                        connect,
+                        deadline,
+                    },
+                );
+            }
+            Effect::Accepted { .. } => {
+                self.links[link]
+                    .decoder
+                    .set_max_packet_bytes(self.script.settings.max_packet_bytes);
+            }
+            Effect::Close { connection, end } => self.close(shard, link, connection, end),
+            Effect::Forward { .. } => {}
+        }
+    }
+
+    fn ask(&mut self, shard: usize, key: ConnectionKey, link: LinkId, user: Option<String>) {
+        let delay = match user.as_deref() {
+            Some("never") => return,
+            Some("slow") => self.links[link].random.between(20, 5000),
+            _ => self.links[link].random.below(3),
+        };
+        self.put(
+            self.now + delay,
+            Event::Answer {
+                shard,
+                key,
+                link,
+                user,
+            },
+        );
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        shard: usize,
+        connection: ConnectionKey,
+        link: LinkId,
+        user: Option<&str>,
+    ) {
+        let answer = match user {
+            Some("refused") => Err(Refusal::BadCredentials),
+            Some("limited") => Ok(Grant {
+                permissions: Arc::new(Limited),
+            }),
+            _ => Ok(Grant {
+                permissions: Arc::new(AllowAll),
+            }),
+        };
+        let told = Told::Authenticated {
+            link,
+            refusal: answer.as_ref().err().copied(),
+        };
+        self.tell(shard, &told, Input::Authenticated { connection, answer });
+        self.read(link);
+    }
+
+    /// The last bytes leave, then the transport is closed.
+    fn close(&mut self, shard: usize, id: LinkId, connection: ConnectionKey, end: End) {
+        self.hosts[shard].links.remove(&connection);
+        let was_open = self.links[id].place.take().is_some();
+        let bytes = self.take_output(shard, connection);
+        self.saw_output(id, &bytes, true);
+        if was_open {
+            self.send_down(id, bytes);
+            let at = self.links[id].down_at.max(self.now) + 1;
+            self.put(at, Event::ClientLost { link: id });
+        }
+        self.oracle.closed(self.now, id, end);
+        let lost = Lost::Closed;
+        let now = self.instant();
+        self.hosts[shard]
+            .shard
+            .handle(now, Input::Closed { connection, lost });
+    }
+
+    fn take_output(&mut self, shard: usize, key: ConnectionKey) -> Bytes {
+        let mut out = Output::new();
+        self.hosts[shard]
+            .shard
+            .transmit(Instant::from_millis(self.now), key, &mut out);
+        let mut bytes = BytesMut::with_capacity(out.len());
+        out.parts().for_each(|part| bytes.extend_from_slice(part));
+        bytes.freeze()
+    }
+
+    fn saw_output(&mut self, id: LinkId, bytes: &Bytes, is_last: bool) {
+        self.trace.number(id as u64);
+        self.trace.bytes(bytes);
+        let packets = self.oracle.transmitted(self.now, id, bytes, is_last);
+        if self.trace.is_readable() {
+            for packet in packets {
+                self.trace
+                    .line(self.now, || format!("   => link {id}: {packet:?}"));
+            }
+        }
+    }
+
+    /// Sends what a link has to send, if its socket takes it.
+    pub(super) fn transmit(&mut self, shard: usize, id: LinkId, key: ConnectionKey) {
+        if self.links[id].is_blocked {
+            return;
+        }
+        self.oracle.told(self.now, shard, &Told::Transmit);
+        let bytes = self.take_output(shard, key);
+        self.saw_output(id, &bytes, false);
+        if !bytes.is_empty() {
+            self.send_down(id, bytes);
+            self.put(self.now, Event::Read { link: id });
+        }
+        self.after(shard);
+    }
+
+    pub(super) fn flush(&mut self, shard: usize) {
+        self.hosts[shard].flush_due = false;
+        let mut dirty = Vec::new();
+        self.oracle.told(self.now, shard, &Told::Transmit);
+        while let Some(key) = self.hosts[shard].shard.poll_dirty() {
+            dirty.push(key);
+        }
+        self.after(shard);
+        for key in dirty {
+            if let Some(id) = self.hosts[shard].links.get(&key).copied() {
+                self.transmit(shard, id, key);
+            }
+        }
+        self.post(shard);
+    }
+
+    /// One batch to each shard that there is something for.
+    fn post(&mut self, from: usize) {
+        for to in 0..self.hosts.len() {
+            let host = &mut self.hosts[from];
+            let batch = std::mem::take(&mut host.outgoing[to]);
+            if batch.is_empty() {
+                continue;
+            }
+            let delay = host.random.below(self.script.mail_delay_millis + 1);
+            host.mail_at[to] = host.mail_at[to].max(self.now + delay);
+            let at = host.mail_at[to];
+            self.put(at, Event::Mail { from, to, batch });
+        }
+    }
+
+    pub(super) fn deliver_mail(&mut self, from: usize, to: usize, batch: Vec<Remote>) {
+        let sender = ShardId(u16::try_from(from).unwrap_or(u16::MAX));
+        for remote in batch {
+            let copy = remote.clone();
+            let told = Told::Remote {
+                from,
+                remote: &copy,
+            };
+            self.tell(
+                to,
+                &told,
+                Input::Remote {
+                    from: sender,
+                    remote,
+                },
+            );
+        }
+    }
+}
+
+fn link_of(effect: &Effect) -> Option<ConnectionKey> {
+    match effect {
+        Effect::Authenticate { connection, .. }
+        | Effect::Move { connection, .. }
+        | Effect::Accepted { connection, .. }
+        | Effect::Close { connection, .. } => Some(*connection),
+        Effect::Forward { .. } => None,
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("links", &self.links)
+            .finish_non_exhaustive()
+    }
+}
