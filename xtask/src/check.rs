@@ -18,7 +18,11 @@ pub(crate) fn run() -> Result<(), Failure> {
     ))?;
     shell::run(cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"))?;
     shell::run(&mut cargo("build --package weir-broker --bin weir"))?;
-    shell::run(cargo("test --workspace").env("RUST_TEST_THREADS", TEST_THREADS))
+    shell::run(cargo("test --workspace").env("RUST_TEST_THREADS", TEST_THREADS))?;
+    // On its own, so that nothing else is built with faults in it.
+    shell::run(&mut cargo(
+        "test --package weir-sim --features faults --test faults",
+    ))
 }
 
 fn cargo(arguments: &str) -> Command {

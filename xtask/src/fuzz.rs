@@ -4,6 +4,7 @@
 //! neither is a nightly compiler. What is found worth keeping goes into fuzz/corpus by hand, with a name that says what
 //! it is; what cargo-fuzz itself collects lies below target/.
 
+use std::env;
 use std::fs;
 use std::process::Command;
 
@@ -14,11 +15,11 @@ const TARGETS: [&str; 5] = ["decoder", "frames", "handshake", "topics", "operati
 /// Runs every target for so many seconds.
 pub(crate) fn run(seconds: Option<&str>) -> Result<(), Failure> {
     let seconds = seconds.unwrap_or("60");
-    let mut version = cargo();
-    if ask(version.args(["fuzz", "--version"])).is_none() {
-        let remedy =
-            "cargo-fuzz is missing: `cargo install cargo-fuzz` (a C++ compiler is needed too)";
-        return Err(Failure::Missing(remedy.into()));
+    if ask(cargo().args(["fuzz", "--version"])).is_none() {
+        let tools = shell::root().join("target/tools");
+        let mut install = cargo();
+        install.args(["install", "--quiet", "--locked", "cargo-fuzz", "--root"]);
+        shell::run(install.arg(tools))?;
     }
     for target in TARGETS {
         let found = shell::root().join("target/fuzz-corpus").join(target);
@@ -32,8 +33,12 @@ pub(crate) fn run(seconds: Option<&str>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Cargo, which finds a cargo-fuzz of our own below target/ behind one that is installed.
 fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(shell::root());
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut path = env::var_os("PATH").unwrap_or_default();
+    path.push(":");
+    path.push(shell::root().join("target/tools/bin"));
+    command.env("PATH", path).current_dir(shell::root());
     command
 }

@@ -11,6 +11,7 @@ mod fuzz;
 mod hostile;
 mod setup;
 mod shell;
+mod suites;
 
 use std::process::ExitCode;
 
@@ -24,7 +25,9 @@ Longer runs, each on its own:
 
   autobahn       every case of the Autobahn test suite that concerns us
   hostile        the tests of hostile behaviour that take long or many connections
-  fuzz SECONDS   each fuzz target for so long; needs cargo-fuzz, works with stable Rust";
+  fuzz SECONDS   each fuzz target for so long, with stable Rust
+  suites [--paho DIR]
+                 the test-suites of mosquitto and, from a checkout of its repository, paho.mqtt.testing";
 
 fn main() -> ExitCode {
     let command = std::env::args().nth(1);
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Some("autobahn") => autobahn::setup().and_then(|()| autobahn::run()),
         Some("fuzz") => fuzz::run(std::env::args().nth(2).as_deref()),
         Some("hostile") => hostile::run(),
+        Some("suites") => suites::run(std::env::args().skip(2)),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -19,7 +19,8 @@ const NODE_MAJOR: u32 = 20;
 pub(crate) fn run() -> Result<(), Failure> {
     debian_packages()?;
     node_packages(&shell::root().join("tests/node"))?;
-    python_packages(&shell::root().join("tests"))
+    let tests = shell::root().join("tests");
+    python_packages(&tests.join("python/requirements.txt"), &tests.join(".env"))
 }
 
 fn debian_packages() -> Result<(), Failure> {
@@ -86,9 +87,9 @@ fn node_packages(folder: &Path) -> Result<(), Failure> {
     stamp.leave()
 }
 
-fn python_packages(tests: &Path) -> Result<(), Failure> {
-    let (requirements, environment) = (tests.join("python/requirements.txt"), tests.join(".env"));
-    let stamp = Stamp::new(&environment, &requirements)?;
+/// Makes a Python environment that holds the pinned packages.
+pub(crate) fn python_packages(requirements: &Path, environment: &Path) -> Result<(), Failure> {
+    let stamp = Stamp::new(environment, requirements)?;
     if stamp.holds() {
         return Ok(());
     }
@@ -96,7 +97,7 @@ fn python_packages(tests: &Path) -> Result<(), Failure> {
     shell::run(
         Command::new(python)
             .args(["-m", "venv", "--clear"])
-            .arg(&environment),
+            .arg(environment),
     )?;
     shell::run(
         Command::new(environment.join("bin/python"))
