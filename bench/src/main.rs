@@ -1,8 +1,8 @@
 //! Load for an MQTT broker over WebSocket.
 //!
 //! Measures any broker the same way, from outside: messages per second, the broker's CPU time per delivered message (by
-//! process id), losses and misorder. The figure that holds on a noisy machine is CPU per delivery, and of that the ratio to
-//! a peer measured in the same run.
+//! process id), losses and misorder. The figure that holds on a noisy machine is CPU per delivery, and of that the
+//! ratio to a peer measured in the same run.
 
 mod client;
 mod process;

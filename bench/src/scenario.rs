@@ -1,7 +1,7 @@
 //! Fan-out and pairs: publishers, subscribers, and what arrived.
 //!
-//! A publisher is held to its window by what its slowest subscriber has received, so nothing has to be dropped by a broker
-//! with queues of a sensible size; every message carries its number, so what is lost or out of order is known.
+//! A publisher is held to its window by what its slowest subscriber has received, so nothing has to be dropped by a
+//! broker with queues of a sensible size; every message carries its number, so what is lost or out of order is known.
 
 use crate::Arguments;
 use crate::client::{Receiver, Sender, connect, field, packet};

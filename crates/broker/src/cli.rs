@@ -1,8 +1,8 @@
 //! The command line: `weir [run]` and `weir check FILE`.
 //!
-//! Flags are parsed into a dumb struct and resolved once: whoever runs the broker sees a [`Config`], not flags. What people
-//! ask for goes to standard output, what is wrong to standard error. Exit code 2 means that a file or the command line has to
-//! be edited (a supervisor need not try again), 1 any other failure.
+//! Flags are parsed into a dumb struct and resolved once: whoever runs the broker sees a [`Config`], not flags. What
+//! people ask for goes to standard output, what is wrong to standard error. Exit code 2 means that a file or the
+//! command line has to be edited (a supervisor need not try again), 1 any other failure.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

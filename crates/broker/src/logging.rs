@@ -1,8 +1,8 @@
 //! Log lines, to standard error: text for people or one JSON object a line for programs.
 //!
 //! Standard output stays free for what is asked for, such as the addresses that are listened on. The environment variable
-//! `WEIR_LOG` overrides the configured level with a filter (`debug`, `warn,weir::runtime=trace`), so that a running system's log can
-//! be turned up without touching its configuration.
+//! `WEIR_LOG` overrides the configured level with a filter (`debug`, `warn,weir::runtime=trace`), so that a running
+//! system's log can be turned up without touching its configuration.
 
 use std::env::{self, VarError};
 use std::fmt;

@@ -1,7 +1,7 @@
 //! The binary `weir`: reads the command line and the configuration, starts the broker, and ends when it is told to.
 //!
-//! Everything with a subject of its own lives in a module; here they are only put in order. Exit codes: 0 after an orderly
-//! end, 1 if something could not be read or opened, 2 for a wrong command line or configuration.
+//! Everything with a subject of its own lives in a module; here they are only put in order. Exit codes: 0 after an
+//! orderly end, 1 if something could not be read or opened, 2 for a wrong command line or configuration.
 
 mod cli;
 mod config;

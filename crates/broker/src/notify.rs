@@ -2,7 +2,8 @@
 //!
 //! Alive means that every shard has gone round since the last time, not that the process exists: each shard beats its
 //! [`Heart`], and the watchdog's own thread pings only after all have. The thread shares nothing with the shards but
-//! their counters, so no shard that hangs can hang it, and one that hangs silences it. Without systemd all of this does nothing.
+//! their counters, so no shard that hangs can hang it, and one that hangs silences it. Without systemd all of this
+//! does nothing.
 
 use std::io;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! AUTH: one step of an extended authentication, in 5.0 only.
 //!
-//! An authentication method must be given [MQTT-4.12.0-5], except in the empty form with a remaining length of 0, which the
-//! specification defines as success.
+//! An authentication method must be given [MQTT-4.12.0-5], except in the empty form with a remaining length of 0,
+//! which the specification defines as success.
 
 use crate::{
     DecodeError, EncodeError, PacketType, Properties, PropertyId, ReasonCode, Version,

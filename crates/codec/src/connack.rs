@@ -1,7 +1,7 @@
 //! CONNACK: the server's answer to CONNECT.
 //!
-//! In 3.x a return code of six values stands where 5.0 has a reason code; the two are translated here, so that the rest of
-//! the broker knows reason codes only.
+//! In 3.x a return code of six values stands where 5.0 has a reason code; the two are translated here, so that the
+//! rest of the broker knows reason codes only.
 
 use crate::{
     DecodeError, EncodeError, PacketType, Properties, PropertyId, ReasonCode, Version,

@@ -85,8 +85,9 @@ impl Decoder {
         self.max_packet_bytes = max_packet_bytes;
     }
 
-    /// The version of the connection. A server knows it from the moment it has read the protocol level of a CONNECT, even if
-    /// that CONNECT turned out to be faulty later on: so that the refusal can be written in the client's language.
+    /// The version of the connection. A server knows it from the moment it has read the protocol level of a CONNECT,
+    /// even if that CONNECT turned out to be faulty later on: so that the refusal can be written in the client's
+    /// language.
     pub fn version(&self) -> Option<Version> {
         self.version
     }
@@ -232,8 +233,8 @@ impl Decoder {
                 Ok(packet)
             };
         }
-        // 3.1 lets a sender set DUP when it repeats a PUBREL, SUBSCRIBE or UNSUBSCRIBE, and says of no flag that a wrong one is to
-        // end the connection: clients in wide use send an UNSUBSCRIBE of QoS 0.
+        // 3.1 lets a sender set DUP when it repeats a PUBREL, SUBSCRIBE or UNSUBSCRIBE, and says of no flag that a
+        // wrong one is to end the connection: clients in wide use send an UNSUBSCRIBE of QoS 0.
         let ignored = if self.version == Some(Version::V3_1) && packet.fixed_flags() != 0 {
             0b1010
         } else {

@@ -6,10 +6,11 @@
 //!    per write       shared, `encoded`      per write        shared
 //! ```
 //!
-//! What differs between deliveries (DUP, QoS, RETAIN, the packet identifier) is filled in by [`PublishFrame::write`], which
-//! only copies. Topic alias, message expiry and subscription identifiers are part of a frame: who needs others makes another
-//! frame. A payload of at least [`LINK_BYTES`] is shared, a smaller one is encoded along with the head, so that a small
-//! message is one piece of memory and does not pin the buffer that it was read into.
+//! What differs between deliveries (DUP, QoS, RETAIN, the packet identifier) is filled in by
+//! [`PublishFrame::write`], which only copies. Topic alias, message expiry and subscription identifiers are part of
+//! a frame: who needs others makes another frame. A payload of at least [`LINK_BYTES`] is shared, a smaller one is
+//! encoded along with the head, so that a small message is one piece of memory and does not pin the buffer that it
+//! was read into.
 
 use crate::{
     Delivery, EncodeError, LINK_BYTES, Output, PacketType, Properties, Property, PropertyId,
@@ -54,8 +55,8 @@ impl PublishFrame {
     /// Encodes a message. `has_packet_id` is whether it is going to be delivered with QoS 1 or 2.
     ///
     /// # Errors
-    /// The topic is longer than 65,535 bytes or missing, a subscription identifier or the topic alias out of range, or the
-    /// packet too long.
+    /// The topic is longer than 65,535 bytes or missing, a subscription identifier or the topic alias out of range,
+    /// or the packet too long.
     pub fn new(
         head: &PublishHead<'_>,
         payload: &Bytes,
@@ -119,8 +120,8 @@ impl PublishFrame {
         self.has_packet_id
     }
 
-    /// Appends the packet for one subscriber. The delivery must have a packet identifier exactly if the frame was made for
-    /// one. DUP is left out with QoS 0 [MQTT-3.3.1-2].
+    /// Appends the packet for one subscriber. The delivery must have a packet identifier exactly if the frame was
+    /// made for one. DUP is left out with QoS 0 [MQTT-3.3.1-2].
     #[inline]
     pub fn write(&self, dup: bool, retain: bool, delivery: Delivery, out: &mut Output) {
         debug_assert_eq!(

@@ -1,7 +1,7 @@
 //! Bytes on their way out.
 //!
-//! Packets are written one after the other; small pieces are copied together, large payloads are linked and stay where they
-//! are. The pieces, in order, are exactly the bytes of the packets: how they are cut has no meaning.
+//! Packets are written one after the other; small pieces are copied together, large payloads are linked and stay
+//! where they are. The pieces, in order, are exactly the bytes of the packets: how they are cut has no meaning.
 
 use crate::{EncodeError, Packet, Version, sink::Sink};
 use alloc::vec::Vec;
@@ -12,8 +12,8 @@ use core::{iter, mem};
 /// vectored write is cheaper than copying.
 pub const LINK_BYTES: usize = 2048;
 
-/// A buffer of outgoing bytes. Empty, it holds no memory until something is put in; after it has been drained it keeps its
-/// buffer for the next bytes, unless it is taken with [`core::mem::take`].
+/// A buffer of outgoing bytes. Empty, it holds no memory until something is put in; after it has been drained it
+/// keeps its buffer for the next bytes, unless it is taken with [`core::mem::take`].
 #[derive(Clone, Debug, Default)]
 pub struct Output {
     /// Everything that is copied, in one piece.

@@ -42,8 +42,8 @@ impl Properties {
     }
 
     /// Appends a property. A value that no receiver would accept (a string with U+0000 or of more than 65,535 bytes, a
-    /// Receive Maximum of 0, ..) is left out; whether it was taken is the answer. Whether the packet may carry the property
-    /// at all is checked when the packet is encoded.
+    /// Receive Maximum of 0, ..) is left out; whether it was taken is the answer. Whether the packet may carry the
+    /// property at all is checked when the packet is encoded.
     pub fn push(&mut self, property: Property<'_>) -> bool {
         if !property.is_expressible() {
             return false;

@@ -122,7 +122,8 @@ impl ReasonCode {
         }
     }
 
-    /// Whether `packet` may carry this reason code [MQTT-3.2.2-8], [MQTT-3.9.3-2], [MQTT-3.11.3-2], [MQTT-3.14.2-1] when a server sends it (`from_server`) or a client does.
+    /// Whether `packet` may carry this reason code [MQTT-3.2.2-8], [MQTT-3.9.3-2], [MQTT-3.11.3-2], [MQTT-3.14.2-1]
+    /// when a server sends it (`from_server`) or a client does.
     pub fn allowed_in(self, packet: PacketType, from_server: bool) -> bool {
         let value = self as u8;
         match packet {

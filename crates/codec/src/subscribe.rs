@@ -1,8 +1,8 @@
 //! SUBSCRIBE and SUBACK.
 //!
 //! The list of filters stays as it was encoded. Its shape is validated when the packet is decoded: every filter is a
-//! string, every option in range. Whether a filter is a good one is told filter by filter, because the answer to a bad one
-//! is a reason code in the SUBACK and not the end of the connection.
+//! string, every option in range. Whether a filter is a good one is told filter by filter, because the answer to a
+//! bad one is a reason code in the SUBACK and not the end of the connection.
 
 use crate::{
     DecodeError, EncodeError, PacketId, PacketType, Properties, PropertyId, Qos, ReasonCode,

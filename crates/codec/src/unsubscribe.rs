@@ -1,6 +1,7 @@
 //! UNSUBSCRIBE and UNSUBACK.
 //!
-//! As with SUBSCRIBE, the list of filters stays as it was encoded, and a bad filter is a result of its own. An UNSUBACK of
+//! As with SUBSCRIBE, the list of filters stays as it was encoded, and a bad filter is a result of its own. An
+//! UNSUBACK of
 //! 3.x says nothing but its packet identifier.
 
 use crate::{

@@ -1,7 +1,7 @@
 //! The UTF-8 Encoded String: validated once, kept as a slice of the bytes it came in.
 //!
-//! A [`Utf8`] always holds well-formed UTF-8 [MQTT-1.5.4-1] without U+0000 [MQTT-1.5.4-2] of at most 65,535 bytes [MQTT-4.7.3-3]. A
-//! byte order mark is an ordinary character and is kept [MQTT-1.5.4-3].
+//! A [`Utf8`] always holds well-formed UTF-8 [MQTT-1.5.4-1] without U+0000 [MQTT-1.5.4-2] of at most 65,535 bytes
+//! [MQTT-4.7.3-3]. A byte order mark is an ordinary character and is kept [MQTT-1.5.4-3].
 
 use alloc::string::String;
 use bytes::Bytes;

@@ -104,8 +104,8 @@ impl<K: Copy + Eq + Hash, V> SubscriptionTree<K, V> {
             .group(name, &self.hashing)
     }
 
-    /// Hands over everyone whose filter matches, each matching filter once [MQTT-3.3.2-3], [MQTT-4.7.1-1], [MQTT-4.7.1-2],
-    /// [MQTT-4.7.2-1]. Nothing is allocated for topics of up to 32 levels.
+    /// Hands over everyone whose filter matches, each matching filter once [MQTT-3.3.2-3], [MQTT-4.7.1-1],
+    /// [MQTT-4.7.1-2], [MQTT-4.7.2-1]. Nothing is allocated for topics of up to 32 levels.
     pub fn matches<'t>(&'t self, topic: &TopicName, mut visit: impl FnMut(Matched<'t, K, V>)) {
         let topic = topic.as_str();
         let shallowest_wildcard = usize::from(topic.starts_with('$'));

@@ -344,8 +344,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ///
     /// # Errors
     /// [`ConnectionError::Protocol`] once, after all data before the violation. The caller then calls
-    /// [`close`](Self::close) and polls on: as after [`Event::PeerClosed`], everything is discarded, the sending direction
-    /// ends behind the close frame, and [`Event::Eof`] follows when the peer ends its own.
+    /// [`close`](Self::close) and polls on: as after [`Event::PeerClosed`], everything is discarded, the sending
+    /// direction ends behind the close frame, and [`Event::Eof`] follows when the peer ends its own.
     pub fn poll_event(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,8 +1,8 @@
 //! A parsed file that remembers its lines.
 //!
-//! It knows TOML and no meaning. It hands out sections, which are asked for their keys, and gathers the problems. Every key that
-//! was asked for is a key that exists: what is left over in the file afterwards is unknown, and the list of allowed keys
-//! can't be out of date.
+//! It knows TOML and no meaning. It hands out sections, which are asked for their keys, and gathers the problems.
+//! Every key that was asked for is a key that exists: what is left over in the file afterwards is unknown, and the
+//! list of allowed keys can't be out of date.
 
 use std::cell::RefCell;
 

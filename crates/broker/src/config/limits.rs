@@ -1,7 +1,8 @@
 //! `[limits]`: a bound on everything that a peer can make grow.
 //!
 //! Nothing here can be switched off, only raised: a queue without a bound is memory that somebody else chooses.
-//! Where two limits only make sense together, the file may not contradict itself, and a default gives way to what is written.
+//! Where two limits only make sense together, the file may not contradict itself, and a default gives way to what is
+//! written.
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;

@@ -1,9 +1,10 @@
 //! The configuration: what `broker.toml` may say, and the one resolved value that everything else reads.
 //!
 //! A file is read in two steps. [`document`] parses it into a dumb tree that remembers where each value stands;
-//! `resolve` turns that tree into a [`Config`], in which every key has a value in its range. No other room sees a missing,
-//! unchecked or textual setting. Defaults are written once, in the `resolve` functions: an empty file is the defaults.
-//! A problem never hides another one: each is noted with its line, its key and a remedy, and reading goes on.
+//! `resolve` turns that tree into a [`Config`], in which every key has a value in its range. No other room sees a
+//! missing, unchecked or textual setting. Defaults are written once, in the `resolve` functions: an empty file is
+//! the defaults. A problem never hides another one: each is noted with its line, its key and a remedy, and reading
+//! goes on.
 
 mod document;
 mod error;

@@ -1,7 +1,7 @@
 //! One table of a file, and the questions that `resolve` asks of it.
 //!
-//! A section is asked for a key by name, type and range. Where the file says something else it notes a problem and answers with the
-//! default, so that one run finds all problems; where the file says nothing, the default is the answer.
+//! A section is asked for a key by name, type and range. Where the file says something else it notes a problem and
+//! answers with the default, so that one run finds all problems; where the file says nothing, the default is the answer.
 
 use std::ops::{Range, RangeInclusive};
 

@@ -387,8 +387,8 @@ impl Link {
         self.ended.set(true);
     }
 
-    /// After the close frame: the last bytes leave, and what the client still sends is thrown away until it closes too. To
-    /// close a socket with unread data would reset it, and the client would lose the reason.
+    /// After the close frame: the last bytes leave, and what the client still sends is thrown away until it closes
+    /// too. To close a socket with unread data would reset it, and the client would lose the reason.
     fn poll_farewell(&self, worker: &Rc<Worker>, cx: &mut Context<'_>) -> Poll<()> {
         if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
             return Poll::Ready(());

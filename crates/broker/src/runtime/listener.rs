@@ -187,8 +187,8 @@ impl Full {
     }
 }
 
-/// Says that there is no place, and waits a moment for the request: to close a socket with unread data would reset it, and
-/// the client would not see the answer.
+/// Says that there is no place, and waits a moment for the request: to close a socket with unread data would reset
+/// it, and the client would not see the answer.
 async fn turn_away(mut stream: TcpStream, full: Full, _turn: OwnedSemaphorePermit) {
     let answer = async {
         stream.write_all(full.response().as_bytes()).await?;

@@ -1,8 +1,8 @@
 //! What is looked at now and then instead of with a timer for each connection: silent links, the counts, the heartbeat.
 //!
 //! A link without traffic for the ping interval gets a WebSocket ping, so that proxies keep it and a dead peer is found
-//! out. One of which nothing was heard for four intervals is given up: later than the usual Keep Alive of 60 seconds runs out, so
-//! that a phone whose radio sleeps is judged by what it agreed to.
+//! out. One of which nothing was heard for four intervals is given up: later than the usual Keep Alive of 60 seconds
+//! runs out, so that a phone whose radio sleeps is judged by what it agreed to.
 
 use super::worker::Worker;
 use std::rc::Rc;

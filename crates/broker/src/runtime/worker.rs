@@ -2,7 +2,8 @@
 //!
 //! A turn: every socket that is ready is read and its packets go through the engine; then, once, everything that became
 //! dirty is flushed, each connection with one WebSocket message and one write, and each other shard gets one batch. The
-//! flush is a task of its own that is woken by the first thing to send: tokio runs it after the tasks that were ready before.
+//! flush is a task of its own that is woken by the first thing to send: tokio runs it after the tasks that were
+//! ready before.
 
 use super::Shared;
 use super::link::{self, Link};
