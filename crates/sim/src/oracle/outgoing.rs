@@ -210,6 +210,7 @@ impl Oracle {
         };
         let identity = Identity::of(&topic, &publish.payload);
         let wire = &mut self.wires[link];
+        wire.published_at = self.now;
         let Some(session) = self
             .sessions
             .get_mut(&wire.client_id)

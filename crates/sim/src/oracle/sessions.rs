@@ -82,8 +82,9 @@ pub(crate) struct Debt {
     pub(crate) must: bool,
     /// Whether the queue may have been full when it came.
     pub(crate) is_squeezed: bool,
-    /// In which step it came.
+    /// In which step it came, and when.
     pub(crate) step: u64,
+    pub(crate) at: u64,
 }
 
 /// A message owed to one member of a shared subscription.

@@ -4,6 +4,7 @@
 //! that the broker acknowledged and lost.
 
 use super::Oracle;
+use super::sessions::{Cause, Debt};
 use super::wire::Phase;
 use crate::client::LinkId;
 use bytes::Bytes;
@@ -26,6 +27,29 @@ impl Oracle {
         self.wires[link].phase == Phase::Connected
     }
 
+    /// Everybody reads and has acknowledged: who has nothing unacknowledged is given what waits, without a new connection.
+    pub(crate) fn check_flow(&mut self, now: u64) {
+        const LONG_MILLIS: u64 = 10_000;
+        let waits = |debt: &Debt| {
+            let is_own = !matches!(debt.cause, Cause::Group(_));
+            debt.must && is_own && !debt.is_expired(now) && debt.at + LONG_MILLIS < now
+        };
+        let stuck = self.sessions.values().find(|session| {
+            session.flights.is_empty()
+                && session.debts.iter().any(waits)
+                && session.link.is_some_and(|link| {
+                    let wire = &self.wires[link];
+                    wire.published_at + LONG_MILLIS < now && wire.outstanding.is_empty()
+                })
+        });
+        if let Some(session) = stuck {
+            let name = session.client_id.clone();
+            self.fail(format!(
+                "{name} has acknowledged everything and is given nothing more"
+            ));
+        }
+    }
+
     /// Everybody reads and acknowledges, and time has passed: nothing may be left.
     pub(crate) fn check_settled(&mut self, now: u64) {
         self.now = now;
@@ -45,8 +69,7 @@ impl Oracle {
                 .debts
                 .iter()
                 .filter(|debt| debt.must && !debt.is_expired(now));
-            for debt in debts.filter(|debt| !matches!(debt.cause, super::sessions::Cause::Group(_)))
-            {
+            for debt in debts.filter(|debt| !matches!(debt.cause, Cause::Group(_))) {
                 let identity = debt.instance.message.identity();
                 faults.push(format!(
                     "{name} was never given {identity:?} ({:?}, q{})",

@@ -25,6 +25,8 @@ pub(crate) struct Wire {
     pub(crate) heard_at: u64,
     /// When the engine was last asked for what there is to send.
     pub(crate) transmitted_at: u64,
+    /// When it was last sent a PUBLISH.
+    pub(crate) published_at: u64,
     pub(crate) version: Version,
     pub(crate) connect: Option<Connect>,
     pub(crate) client_id: String,
@@ -75,6 +77,7 @@ impl Wire {
             deadline,
             heard_at: now,
             transmitted_at: now,
+            published_at: now,
             version: Version::V3_1_1,
             connect: None,
             client_id: String::new(),

@@ -63,6 +63,9 @@ impl World<'_> {
             }
         }
         self.pass(20);
+        if !self.is_over() {
+            self.oracle.check_flow(self.now);
+        }
     }
 
     fn take_everything(&mut self) {
