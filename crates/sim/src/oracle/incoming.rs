@@ -68,7 +68,11 @@ impl Oracle {
         if let Delivery::ExactlyOnce(id) = publish.delivery
             && session.received.contains(&id.get())
         {
-            return self.owe_ack(link, publish.delivery, vec![ReasonCode::Success]);
+            let mut allowed = vec![ReasonCode::Success];
+            if session.doubtful.contains(&id.get()) {
+                allowed.extend([ReasonCode::NoMatchingSubscribers, ReasonCode::QuotaExceeded]);
+            }
+            return self.owe_ack(link, publish.delivery, allowed);
         }
         let denied = topic.as_str().starts_with("$SYS")
             || session.is_limited && topic.as_str().starts_with("private");
@@ -111,6 +115,9 @@ impl Oracle {
                 (publish.delivery, self.sessions.get_mut(client_id))
             {
                 session.received.insert(id.get());
+                if room == Room::Maybe && self.shards == 1 {
+                    session.doubtful.insert(id.get());
+                }
                 self.step.in_doubt = Some(id.get()).filter(|_| room == Room::Maybe);
             }
         }
@@ -255,6 +262,9 @@ impl Oracle {
     fn receive_pubrel(&mut self, link: LinkId, ack: &Ack) {
         let id = ack.packet_id.get();
         let client_id = &self.wires[link].client_id;
+        if let Some(session) = self.sessions.get_mut(client_id) {
+            session.doubtful.remove(&id);
+        }
         let known = self
             .sessions
             .get_mut(client_id)

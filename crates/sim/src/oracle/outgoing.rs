@@ -360,6 +360,7 @@ fn settle(
     let mut owed = None;
     let mut required = None;
     let mut causes = Vec::new();
+    let mut alike = Vec::new();
     for (index, debt) in session.debts.iter().enumerate() {
         if debt.instance.message.identity() != *identity || !is_in_form(debt, wire, publish, now) {
             continue;
@@ -382,25 +383,17 @@ fn settle(
             required = Some(index);
         }
         causes.push(debt.cause.clone());
+        alike.push(index);
     }
     let Some(index) = owed else {
-        let near: Vec<String> = session
-            .debts
-            .iter()
-            .filter(|debt| debt.instance.message.identity() == *identity)
-            .map(|debt| {
-                format!(
-                    "q{} retain {} ids {:?} {:?} in order {}",
-                    debt.qos as u8,
-                    debt.retain,
-                    debt.identifiers,
-                    debt.cause,
-                    is_in_order(session, debt)
-                )
-            })
-            .collect();
+        let near = lookalikes(session, identity);
         return Err(format!("not owed (on {topic}); owed is {near:?}"));
     };
+    if alike.len() > 1 && !wire.is_v5() {
+        alike
+            .iter()
+            .for_each(|other| session.debts[*other].is_vague = true);
+    }
     if let Some(required) = required {
         session.debts[required].must = false;
     }
@@ -417,6 +410,25 @@ fn settle(
         return Err("its Message Expiry Interval has passed".into());
     }
     Ok(causes)
+}
+
+/// What is owed of this message in whatever form, for the reader of a failure.
+fn lookalikes(session: &Session, identity: &Identity) -> Vec<String> {
+    session
+        .debts
+        .iter()
+        .filter(|debt| debt.instance.message.identity() == *identity)
+        .map(|debt| {
+            format!(
+                "q{} retain {} ids {:?} {:?} in order {}",
+                debt.qos as u8,
+                debt.retain,
+                debt.identifiers,
+                debt.cause,
+                is_in_order(session, debt)
+            )
+        })
+        .collect()
 }
 
 /// [promise 5]: per publisher, topic and QoS. What is retained is not part of any stream.
@@ -458,5 +470,7 @@ fn is_in_form(debt: &Debt, wire: &Wire, publish: &Publish, now: u64) -> bool {
     let life_is_right = life.is_some() == debt.instance.expires_at.is_some()
         && life >= left(now)
         && life <= left(wire.transmitted_at.min(now));
-    identifiers == debt.identifiers && properties.eq(message.properties.iter()) && life_is_right
+    (debt.is_vague || identifiers == debt.identifiers)
+        && properties.eq(message.properties.iter())
+        && life_is_right
 }

@@ -166,6 +166,7 @@ impl Oracle {
             cause,
             must: true,
             is_squeezed: false,
+            is_vague: false,
             step: self.step.number,
             at: self.now,
             instance: Rc::clone(instance),

@@ -22,6 +22,9 @@ pub(crate) struct Session {
     pub(crate) subscriptions: BTreeMap<String, Subscription>,
     /// QoS 2 messages it has sent, until PUBREL.
     pub(crate) received: BTreeSet<u16>,
+    /// Those of which nobody can tell whether they were taken: a retained message that found room or did not, within the
+    /// moment in which another expired.
+    pub(crate) doubtful: BTreeSet<u16>,
     pub(crate) flights: BTreeMap<u16, Flight>,
     pub(crate) debts: Vec<Debt>,
     /// The last message of each publisher, topic and QoS that it was given.
@@ -82,6 +85,8 @@ pub(crate) struct Debt {
     pub(crate) must: bool,
     /// Whether the queue may have been full when it came.
     pub(crate) is_squeezed: bool,
+    /// It may have been exchanged for one that looked the same on a connection of 3.x, which shows no identifiers.
+    pub(crate) is_vague: bool,
     /// In which step it came, and when.
     pub(crate) step: u64,
     pub(crate) at: u64,
@@ -108,6 +113,7 @@ impl Session {
             will: None,
             subscriptions: BTreeMap::new(),
             received: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
             flights: BTreeMap::new(),
             debts: Vec::new(),
             last: BTreeMap::new(),
