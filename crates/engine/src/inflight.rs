@@ -152,12 +152,14 @@ impl Inflight {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::MessageNumber;
     use bytes::Bytes;
     use std::vec::Vec;
     use weir_codec::{Properties, TopicName};
 
     fn envelope() -> Envelope {
         let message = Message {
+            number: MessageNumber(1),
             topic: TopicName::try_from("t").unwrap(),
             payload: Bytes::new(),
             properties: Properties::default(),

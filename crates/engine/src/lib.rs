@@ -48,6 +48,7 @@ mod input;
 mod message;
 mod permission;
 mod queue;
+mod record;
 mod remote;
 mod retained;
 mod roster;
@@ -62,10 +63,14 @@ mod timers;
 pub use end::{End, Lost, Refusal, Violation};
 #[cfg(feature = "faults")]
 pub use faults::{Fault, plant};
-pub use id::{ConnectionKey, SessionKey, ShardId};
+pub use id::{ConnectionKey, MessageNumber, SessionKey, SessionNumber, ShardId, StoreTicket};
 pub use input::{Authentication, Credentials, Effect, Grant, Input, Welcome};
 pub use message::Message;
 pub use permission::{AllowAll, Permissions};
+pub use record::{
+    Change, DeliveryRecord, Key, Record, RetainedRecord, SessionRecord, Stage, SubscriptionRecord,
+    WillRecord,
+};
 pub use remote::{Members, Remote};
 pub use settings::Settings;
 pub use shard::Shard;

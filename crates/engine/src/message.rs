@@ -4,13 +4,16 @@
 //! queued, in flight) keeps a [`Message::detached`] copy instead, since a kept 100-byte payload would pin the whole
 //! buffer.
 
+use crate::id::MessageNumber;
 use crate::time::Instant;
 use bytes::Bytes;
 use weir_codec::{Properties, Qos, TopicName};
 
 /// An application message on its way from a publisher to everyone with interest.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
+    /// Its number in the durable state, if it comes to be there.
+    pub number: MessageNumber,
     /// Where it was published.
     pub topic: TopicName,
     /// The application's bytes.

@@ -19,7 +19,7 @@ mod tests;
 use crate::connection::{Connection, Phase};
 use crate::end::{End, Violation};
 use crate::gate::Gate;
-use crate::id::{ConnectionKey, SessionKey, ShardId};
+use crate::id::{ConnectionKey, Numbers, SessionKey, ShardId};
 use crate::input::{Effect, Input};
 use crate::remote::Members;
 use crate::retained::Retained;
@@ -61,6 +61,7 @@ pub struct Shard {
     /// Logical time: grows with every message between shards.
     clock: u64,
     assigned_ids: u64,
+    numbers: Numbers,
     seed: u64,
 }
 
@@ -85,6 +86,7 @@ impl Shard {
             effects: VecDeque::new(),
             clock: 0,
             assigned_ids: 0,
+            numbers: Numbers::new(1, id, shards),
             seed,
         }
     }

@@ -8,7 +8,7 @@ use super::publish::is_allowed;
 use crate::aliases::OutboundAliases;
 use crate::connection::Phase;
 use crate::end::{End, Refusal};
-use crate::id::{ConnectionKey, SessionKey, ShardId};
+use crate::id::{ConnectionKey, MessageNumber, SessionKey, ShardId};
 use crate::input::{Authentication, Credentials, Effect, Grant, Welcome};
 use crate::message::Message;
 use crate::session::{Session, Will};
@@ -349,6 +349,7 @@ fn expiry_seconds(settings: &Settings, connect: &Connect) -> u32 {
 
 fn will_of(will: &weir_codec::Will) -> Will {
     let message = Message {
+        number: MessageNumber::default(),
         topic: will.topic.clone(),
         payload: will.payload.clone(),
         properties: application_properties(&will.properties),

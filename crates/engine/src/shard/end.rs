@@ -6,7 +6,7 @@
 use super::{Shard, drain};
 use crate::connection::{Connection, Phase};
 use crate::end::{End, Lost, Violation};
-use crate::id::{ConnectionKey, SessionKey};
+use crate::id::{ConnectionKey, MessageNumber, SessionKey};
 use crate::input::Effect;
 use crate::session::{Session, Will};
 use crate::time::Instant;
@@ -184,6 +184,7 @@ impl Shard {
         let Some(mut will) = will else {
             return;
         };
+        will.message.number = MessageNumber(self.numbers.next());
         will.message.expires_at = will.expiry_seconds.map(|seconds| now.plus_seconds(seconds));
         // A retained will that finds no room is still delivered to those who are here.
         let _ = self.publish(now, Some(of), &Arc::new(will.message));

@@ -11,7 +11,7 @@
 use super::Shard;
 use super::fan_out::Routed;
 use crate::end::{End, Violation};
-use crate::id::{ConnectionKey, SessionKey};
+use crate::id::{ConnectionKey, MessageNumber, SessionKey};
 use crate::inflight::Awaiting;
 use crate::message::Message;
 use crate::permission::Permissions;
@@ -43,6 +43,7 @@ impl Shard {
         }
         let delivery = publish.delivery;
         let message = Message {
+            number: MessageNumber(self.numbers.next()),
             topic,
             qos: delivery.qos(),
             retain: publish.retain,
