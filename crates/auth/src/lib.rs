@@ -5,8 +5,10 @@
 //! it never blocks the thread, and what it grants is asked at every publish and subscribe without waiting.
 
 mod anonymous;
+mod presented;
 
 pub use anonymous::Anonymous;
+pub use presented::{ClientCertificate, Presented};
 
 use std::fmt::Debug;
 use std::future::Future;
