@@ -13,9 +13,7 @@ pub struct Anonymous;
 
 impl Provider for Anonymous {
     fn authenticate<'a>(&'a self, _: &'a Credentials) -> Judging<'a> {
-        let grant = Grant {
-            permissions: Arc::new(AllowAll),
-        };
+        let grant = Grant::new(Arc::new(AllowAll));
         Box::pin(std::future::ready(Verdict::Granted(grant)))
     }
 }

@@ -84,8 +84,7 @@ mod tests {
         let chain = Chain::new(providers);
         let credentials = Credentials {
             client_id: Utf8::from_static("c"),
-            username: None,
-            password: None,
+            ..Credentials::default()
         };
         let mut asking = pin!(chain.authenticate(&credentials));
         match asking

@@ -13,7 +13,7 @@ use crate::id::SessionKey;
 use crate::time::Instant;
 use crate::timers::TimerToken;
 use alloc::boxed::Box;
-use weir_codec::{Connect, Output, Packet, Version};
+use weir_codec::{Connect, Output, Packet, Utf8, Version};
 
 /// Where a connection stands, named by what it awaits.
 #[derive(Debug)]
@@ -24,9 +24,33 @@ pub(crate) enum Phase {
     Authenticating {
         connect: Box<Connect>,
         assigned: bool,
+        /// Whether it is the client's turn, to answer a challenge.
+        is_challenged: bool,
     },
     Connected(SessionKey),
     Closing,
+}
+
+/// The enhanced authentication of a connection, from its CONNECT on.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    /// The Authentication Method of CONNECT, the only one from then on [MQTT-4.12.0-5].
+    pub(crate) method: Utf8,
+    /// Where authenticating again stands.
+    pub(crate) renewal: Renewal,
+}
+
+/// Where authenticating again stands, named by whose turn it is.
+///
+/// ```text
+/// Idle --AUTH 0x19--> Judged --more--> Challenged --AUTH 0x18--> Judged --granted--> Idle
+///                        +------------------------- refused --> DISCONNECT
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    Idle,
+    Judged,
+    Challenged,
 }
 
 /// One client's transport, seen from the engine.
@@ -47,6 +71,12 @@ pub(crate) struct Connection {
     pub(crate) timer: Option<TimerToken>,
     pub(crate) aliases_in: InboundAliases,
     pub(crate) aliases_out: OutboundAliases,
+    /// The enhanced authentication that CONNECT began.
+    pub(crate) exchange: Option<Box<Exchange>>,
+    /// For when the credentials expire.
+    pub(crate) credentials_timer: Option<TimerToken>,
+    /// Denials the log was told of.
+    pub(crate) denials_told: u8,
     /// SUBACKs and UNSUBACKs that wait until every shard knows.
     pub(crate) answers_held: u16,
     /// Encoded packets that the transport has not taken yet.
@@ -73,6 +103,9 @@ impl Connection {
             timer: None,
             aliases_in: InboundAliases::default(),
             aliases_out: OutboundAliases::default(),
+            exchange: None,
+            credentials_timer: None,
+            denials_told: 0,
             answers_held: 0,
             output: Output::new(),
             dirty: false,

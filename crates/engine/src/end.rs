@@ -31,6 +31,12 @@ pub enum End {
     RetainedFull,
     /// An answer that must be given is larger than the client's Maximum Packet Size [MQTT-3.1.2-24].
     AnswerTooLarge,
+    /// The client's credentials have expired.
+    CredentialsExpired,
+    /// The client authenticated again and was refused [MQTT-4.12.1-2].
+    ReauthenticationRefused(Refusal),
+    /// A subscription of the client is not allowed any more, or the client itself.
+    PermissionWithdrawn,
     /// The server is shutting down.
     Shutdown,
 }
@@ -52,6 +58,12 @@ pub enum Refusal {
     BadAuthenticationMethod,
     /// Authentication could not be carried out.
     AuthenticationUnavailable,
+    /// The credentials have expired.
+    CredentialsExpired,
+    /// The client said nothing of who it is, where that is not enough.
+    AnonymousNotAllowed,
+    /// The session of this client id was begun by another user.
+    ClientIdOfAnother,
     /// The server holds as many sessions as it is configured for.
     TooManySessions,
 }
@@ -63,8 +75,10 @@ pub enum Violation {
     SecondConnect,
     /// A packet of this name before the connection was accepted, or one only a server sends.
     Unexpected(&'static str),
-    /// AUTH without enhanced authentication [MQTT-4.12.0-7].
+    /// AUTH without enhanced authentication [MQTT-4.12.0-7], or at a moment when none is due.
     UnexpectedAuth,
+    /// AUTH with another method than CONNECT's [MQTT-4.12.1-1].
+    AuthenticationMethodChanged,
     /// More QoS 1 and 2 messages unacknowledged than our Receive Maximum [MQTT-3.3.4-7].
     ReceiveMaximumExceeded,
     /// A Topic Alias that is 0 or above our Topic Alias Maximum [MQTT-3.3.2-9].
@@ -112,6 +126,14 @@ impl End {
             Self::ConnectTimeout => ReasonCode::MaximumConnectTime,
             Self::QueueFull | Self::RetainedFull => ReasonCode::QuotaExceeded,
             Self::AnswerTooLarge => ReasonCode::PacketTooLarge,
+            // "The maximum connection time authorized for this connection has been exceeded."
+            Self::CredentialsExpired => ReasonCode::MaximumConnectTime,
+            Self::ReauthenticationRefused(Refusal::BadAuthenticationMethod) => {
+                ReasonCode::BadAuthenticationMethod
+            }
+            Self::ReauthenticationRefused(_) | Self::PermissionWithdrawn => {
+                ReasonCode::NotAuthorized
+            }
             Self::Shutdown => ReasonCode::ServerShuttingDown,
         }
     }
@@ -134,6 +156,9 @@ impl End {
             | Self::ConnectTimeout
             | Self::QueueFull
             | Self::RetainedFull
+            | Self::CredentialsExpired
+            | Self::ReauthenticationRefused(_)
+            | Self::PermissionWithdrawn
             | Self::Lost(Lost::Reset | Lost::Unresponsive) => 1008,
         }
     }
@@ -153,6 +178,7 @@ impl End {
         matches!(
             self,
             Self::Refused(_)
+                | Self::ReauthenticationRefused(_)
                 | Self::Malformed(_)
                 | Self::Violation(_)
                 | Self::Lost(Lost::Transport { .. })
@@ -165,7 +191,11 @@ impl Refusal {
         match self {
             Self::ClientIdInvalid => ReasonCode::ClientIdentifierNotValid,
             Self::BadCredentials => ReasonCode::BadUserNameOrPassword,
-            Self::NotAuthorized | Self::WillNotAuthorized => ReasonCode::NotAuthorized,
+            Self::NotAuthorized
+            | Self::WillNotAuthorized
+            | Self::CredentialsExpired
+            | Self::AnonymousNotAllowed
+            | Self::ClientIdOfAnother => ReasonCode::NotAuthorized,
             Self::WillTopicInvalid => ReasonCode::TopicNameInvalid,
             Self::BadAuthenticationMethod => ReasonCode::BadAuthenticationMethod,
             Self::AuthenticationUnavailable => ReasonCode::ServerUnavailable,
@@ -182,6 +212,7 @@ impl Violation {
             | Self::UnexpectedAuth
             | Self::TopicAliasUnknown
             | Self::SessionExpiryRaised => ReasonCode::ProtocolError,
+            Self::AuthenticationMethodChanged => ReasonCode::BadAuthenticationMethod,
             Self::ReceiveMaximumExceeded => ReasonCode::ReceiveMaximumExceeded,
             Self::TopicAliasTooLarge => ReasonCode::TopicAliasInvalid,
             Self::PublishNotAuthorized => ReasonCode::NotAuthorized,
@@ -207,6 +238,9 @@ impl fmt::Display for End {
             Self::AnswerTooLarge => {
                 f.write_str("answer larger than the client's maximum packet size")
             }
+            Self::CredentialsExpired => f.write_str("credentials expired"),
+            Self::ReauthenticationRefused(refusal) => write!(f, "refused again: {refusal}"),
+            Self::PermissionWithdrawn => f.write_str("permission withdrawn"),
             Self::Shutdown => f.write_str("server shutting down"),
         }
     }
@@ -222,6 +256,9 @@ impl fmt::Display for Refusal {
             Self::WillTopicInvalid => "will topic has too many levels",
             Self::BadAuthenticationMethod => "authentication method not supported",
             Self::AuthenticationUnavailable => "authentication unavailable",
+            Self::CredentialsExpired => "credentials expired",
+            Self::AnonymousNotAllowed => "credentials missing",
+            Self::ClientIdOfAnother => "client identifier belongs to another user",
             Self::TooManySessions => "too many sessions",
         })
     }
@@ -232,7 +269,10 @@ impl fmt::Display for Violation {
         match self {
             Self::SecondConnect => f.write_str("second CONNECT"),
             Self::Unexpected(packet) => write!(f, "{packet} not expected here"),
-            Self::UnexpectedAuth => f.write_str("AUTH without an authentication method"),
+            Self::UnexpectedAuth => f.write_str("AUTH not expected here"),
+            Self::AuthenticationMethodChanged => {
+                f.write_str("AUTH with another method than CONNECT")
+            }
             Self::ReceiveMaximumExceeded => f.write_str("receive maximum exceeded"),
             Self::TopicAliasTooLarge => f.write_str("topic alias above the maximum"),
             Self::TopicAliasUnknown => f.write_str("topic alias not set"),

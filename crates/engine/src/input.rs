@@ -9,9 +9,11 @@ use crate::permission::Permissions;
 use crate::remote::Remote;
 use crate::time::Instant;
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use bytes::Bytes;
-use weir_codec::{Connect, DecodeError, Packet, Utf8, Version};
+use core::fmt;
+use weir_codec::{Connect, DecodeError, Packet, TopicFilter, TopicName, Utf8, Version};
 
 /// What a shard is told. Connections are opened with [`crate::Shard::open`], since that has an answer.
 #[derive(Debug)]
@@ -39,13 +41,23 @@ pub enum Input {
         /// How.
         lost: Lost,
     },
-    /// The answer to [`Effect::Authenticate`].
+    /// The last answer to [`Effect::Authenticate`].
     Authenticated {
         /// Whose.
         connection: ConnectionKey,
         /// Yes or no.
         answer: Authentication,
     },
+    /// An answer to [`Effect::Authenticate`] or [`Effect::Respond`] that is not the last: the client is to be asked for
+    /// more.
+    Challenged {
+        /// Who.
+        connection: ConnectionKey,
+        /// What to ask it: the Authentication Data of the AUTH.
+        data: Bytes,
+    },
+    /// What clients may do may have changed: every session's permissions are to be asked about.
+    PermissionsChanged,
     /// A message from another shard.
     Remote {
         /// Which shard.
@@ -67,10 +79,29 @@ pub type Authentication = Result<Grant, Refusal>;
 pub struct Grant {
     /// What it may publish and subscribe to.
     pub permissions: Arc<dyn Permissions>,
+    /// Who it was found to be; `None` for the anonymous.
+    pub user: Option<Utf8>,
+    /// When its credentials expire, and with them the connection; `None`: never.
+    pub expires_at: Option<Instant>,
+    /// The Authentication Data that ends an enhanced authentication.
+    pub data: Option<Bytes>,
 }
 
-/// What a client says of who it is.
-#[derive(Clone, Debug)]
+impl Grant {
+    /// These permissions, for ever, to nobody in particular.
+    #[must_use]
+    pub fn new(permissions: Arc<dyn Permissions>) -> Self {
+        Self {
+            permissions,
+            user: None,
+            expires_at: None,
+            data: None,
+        }
+    }
+}
+
+/// What a client says of who it is. `Debug` shows no secret.
+#[derive(Clone, Default)]
 pub struct Credentials {
     /// The Client Identifier.
     pub client_id: Utf8,
@@ -78,6 +109,23 @@ pub struct Credentials {
     pub username: Option<Utf8>,
     /// The Password: any bytes.
     pub password: Option<Bytes>,
+    /// The Authentication Method of an enhanced authentication.
+    pub method: Option<Utf8>,
+    /// The Authentication Data.
+    pub data: Option<Bytes>,
+    /// Whether the client is connected already and authenticates again.
+    pub is_renewal: bool,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("client_id", &self.client_id)
+            .field("username", &self.username)
+            .field("method", &self.method)
+            .field("is_renewal", &self.is_renewal)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a shard asks of the world.
@@ -89,6 +137,20 @@ pub enum Effect {
         connection: ConnectionKey,
         /// What it says of itself.
         credentials: Box<Credentials>,
+    },
+    /// The client answered [`Input::Challenged`]; go on with its authentication.
+    Respond {
+        /// Which connection waits.
+        connection: ConnectionKey,
+        /// Its answer: the Authentication Data of its AUTH.
+        data: Bytes,
+    },
+    /// Something of a session's permissions that the log is to tell.
+    Report {
+        /// Whose.
+        client_id: Utf8,
+        /// What.
+        report: Box<Report>,
     },
     /// Move the transport to the home shard of its client id: open it there and hand it this CONNECT. Here it is
     /// forgotten.
@@ -125,13 +187,48 @@ pub enum Effect {
     },
 }
 
+/// Something about permissions for the log: who did what is known, this says what came of it and by which rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// A publish was denied.
+    PublishDenied(TopicName, String),
+    /// A subscription was denied.
+    SubscribeDenied(TopicFilter, String),
+    /// A subscription was ended since it is not allowed any more.
+    SubscriptionEnded(TopicFilter, String),
+    /// The will was deleted since it may not be published any more.
+    WillDeleted(TopicName, String),
+    /// The client authenticated again.
+    Reauthenticated,
+    /// There are more denials than are told one by one.
+    Muted,
+}
+
+impl fmt::Display for Report {
+    /// Topics are quoted: they come from a client and must not forge a line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PublishDenied(topic, rule) => write!(f, "publish to {topic:?} denied: {rule}"),
+            Self::SubscribeDenied(filter, rule) => {
+                write!(f, "subscribe to {filter:?} denied: {rule}")
+            }
+            Self::SubscriptionEnded(filter, rule) => {
+                write!(f, "subscription to {filter:?} ended: {rule}")
+            }
+            Self::WillDeleted(topic, rule) => write!(f, "will to {topic:?} deleted: {rule}"),
+            Self::Reauthenticated => f.write_str("authenticated again"),
+            Self::Muted => f.write_str("further denials of this connection are not logged"),
+        }
+    }
+}
+
 /// What there is to say of an accepted connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Welcome {
     /// The Client Identifier, assigned by us or its own.
     pub client_id: Utf8,
-    /// The User Name.
-    pub username: Option<Utf8>,
+    /// Who it was found to be; `None` for the anonymous.
+    pub user: Option<Utf8>,
     /// The version of MQTT.
     pub version: Version,
     /// Whether an earlier session was resumed.

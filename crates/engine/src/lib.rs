@@ -64,9 +64,9 @@ pub use end::{End, Lost, Refusal, Violation};
 #[cfg(feature = "faults")]
 pub use faults::{Fault, plant};
 pub use id::{ConnectionKey, MessageNumber, SessionKey, SessionNumber, ShardId, StoreTicket};
-pub use input::{Authentication, Credentials, Effect, Grant, Input, Welcome};
+pub use input::{Authentication, Credentials, Effect, Grant, Input, Report, Welcome};
 pub use message::Message;
-pub use permission::{AllowAll, Permissions};
+pub use permission::{AllowAll, Asked, Coverage, Permissions, Refreshed};
 pub use record::{
     Change, DeliveryRecord, Key, Record, RetainedRecord, SessionRecord, Stage, SubscriptionRecord,
     WillRecord,

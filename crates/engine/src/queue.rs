@@ -63,8 +63,12 @@ impl Queue {
 
     /// Forgets QoS 0 messages: they do not outlive the connection.
     pub(crate) fn drop_at_most_once(&mut self) {
-        self.waiting
-            .retain(|envelope| envelope.qos != Qos::AtMostOnce);
+        self.retain(|envelope| envelope.qos != Qos::AtMostOnce);
+    }
+
+    /// Forgets all messages but these.
+    pub(crate) fn retain(&mut self, keeps: impl FnMut(&Envelope) -> bool) {
+        self.waiting.retain(keeps);
         self.bytes = self
             .waiting
             .iter()

@@ -19,7 +19,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use slotmap::SlotMap;
-use weir_codec::{Ack, Delivery, Packet, PacketId, Properties, Qos, ReasonCode};
+use weir_codec::{Ack, Delivery, Packet, PacketId, Properties, Qos, ReasonCode, TopicName};
 
 /// Retained messages looked at in one step of a replay.
 const REPLAY_STEP: usize = 64;
@@ -79,6 +79,13 @@ impl Roster {
             .is_some_and(|session| session.connection.is_some())
     }
 
+    /// Whether the session may be given a message of this topic.
+    pub(crate) fn may_receive(&self, key: SessionKey, topic: &TopicName) -> bool {
+        self.sessions
+            .get(key)
+            .is_some_and(|session| session.may_receive(topic))
+    }
+
     /// Hands a message to a session [MQTT-4.5.0-1], at the lower of its QoS and the QoS granted [MQTT-3.8.4-8],
     /// [MQTT-4.8.2-3], behind what waits already [MQTT-4.6.0-5], [MQTT-4.6.0-6], on behalf of its `subscription` (or
     /// all that match, merged).
@@ -93,6 +100,9 @@ impl Roster {
         let Some(session) = self.sessions.get_mut(to) else {
             return;
         };
+        if !session.may_receive(&cast.message().topic) {
+            return;
+        }
         let mut qos = cast.message().qos.min(subscription.qos);
         if fault!(DeliveredAboveGranted) {
             qos = cast.message().qos;

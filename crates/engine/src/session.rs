@@ -13,7 +13,7 @@ use crate::time::Instant;
 use crate::timers::TimerToken;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
-use weir_codec::{PacketId, TopicFilter, Utf8};
+use weir_codec::{PacketId, TopicFilter, TopicName, Utf8};
 
 /// The state of one client id.
 #[derive(Debug)]
@@ -21,6 +21,10 @@ pub(crate) struct Session {
     pub(crate) client_id: Utf8,
     pub(crate) connection: Option<ConnectionKey>,
     pub(crate) permissions: Arc<dyn Permissions>,
+    /// Who it belongs to; `None`: whoever has its client id.
+    pub(crate) user: Option<Utf8>,
+    /// Whether a subscription matches more than may be received.
+    pub(crate) checks_deliveries: bool,
     /// Whether CONNECT asked for a Session Expiry Interval above 0.
     pub(crate) has_expiry: bool,
     /// The Session Expiry Interval in force; `u32::MAX`: never.
@@ -58,6 +62,8 @@ impl Session {
             client_id,
             connection: None,
             permissions,
+            user: None,
+            checks_deliveries: false,
             has_expiry: false,
             expiry_seconds: 0,
             expires_at: None,
@@ -70,6 +76,11 @@ impl Session {
             queue: Queue::default(),
             replays: BTreeMap::new(),
         }
+    }
+
+    /// Whether a message of this topic may be delivered to it.
+    pub(crate) fn may_receive(&self, topic: &TopicName) -> bool {
+        !self.checks_deliveries || self.permissions.may_receive(topic)
     }
 
     /// The shared subscriptions among its own.

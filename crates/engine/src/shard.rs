@@ -11,6 +11,7 @@ mod end;
 mod fan_out;
 mod interest;
 mod publish;
+mod reauthenticate;
 mod remote;
 mod subscribe;
 #[cfg(test)]
@@ -118,6 +119,8 @@ impl Shard {
             Input::Authenticated { connection, answer } => {
                 self.handle_authenticated(now, connection, answer);
             }
+            Input::Challenged { connection, data } => self.handle_challenged(connection, &data),
+            Input::PermissionsChanged => self.handle_permissions_changed(now),
             Input::Remote { from, remote } => self.handle_remote(now, from, remote),
             Input::Timeout => self.handle_timeout(now),
             Input::Shutdown => self.handle_shutdown(now),
@@ -141,11 +144,12 @@ impl Shard {
         };
         match connection.phase {
             Phase::AwaitingConnect { .. } => true,
+            Phase::Authenticating { is_challenged, .. } => is_challenged,
             Phase::Connected(_) => {
                 connection.output.len() <= 2 * self.roster.settings.outbox_bytes
                     && connection.answers_held < ANSWERS_HELD
             }
-            Phase::Authenticating { .. } | Phase::Closing => false,
+            Phase::Closing => false,
         }
     }
 
@@ -257,6 +261,10 @@ impl Shard {
                     ),
                 };
             }
+            Phase::Authenticating {
+                is_challenged: true,
+                ..
+            } => return self.receive_before_connack(now, key, packet),
             // [MQTT-3.1.4-6]
             Phase::Authenticating { .. } | Phase::Closing => return,
         };
@@ -277,7 +285,7 @@ impl Shard {
             }
             // [MQTT-3.1.0-2]: a second CONNECT is a protocol error.
             Packet::Connect(_) => self.end(now, key, End::Violation(Violation::SecondConnect)),
-            Packet::Auth(_) => self.end(now, key, End::Violation(Violation::UnexpectedAuth)),
+            Packet::Auth(auth) => self.receive_auth(now, key, session, &auth),
             other => self.end(
                 now,
                 key,
@@ -290,6 +298,7 @@ impl Shard {
         while let Some(timer) = self.timers.pop(now) {
             match timer {
                 Timer::Connection(key) => self.connection_timer(now, key),
+                Timer::Credentials(key) => self.end(now, key, End::CredentialsExpired),
                 Timer::Session(key) => self.session_timer(now, key),
                 Timer::Retained(topic) => {
                     self.roster.stats.messages_expired += u64::from(self.retained.tidy(&topic));

@@ -13,6 +13,8 @@ use weir_codec::TopicName;
 pub(crate) enum Timer {
     /// No CONNECT yet, or the Keep Alive is due to be looked at.
     Connection(ConnectionKey),
+    /// The credentials of a connection expire.
+    Credentials(ConnectionKey),
     /// A session without a connection: its expiry or its Will Delay Interval.
     Session(SessionKey),
     /// A retained message's Message Expiry Interval, or the end of a deletion's mark.

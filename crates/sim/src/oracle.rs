@@ -175,6 +175,10 @@ impl Oracle {
             }
             (Effect::Accepted { welcome, .. }, Some(link)) => self.accepted(shard, link, welcome),
             (Effect::Close { end, .. }, Some(link)) => self.judge_end(link, *end),
+            (Effect::Report { .. }, _) => {}
+            (Effect::Respond { .. }, Some(link)) => {
+                self.fail(format!("link {link} answers a challenge that nobody made"));
+            }
             (effect, None) => self.fail(format!("{effect:?} for a connection that does not exist")),
         }
     }

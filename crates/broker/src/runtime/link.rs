@@ -175,7 +175,7 @@ impl Link {
         tracing::info!(
             client = welcome.client_id.as_str(),
             peer = %self.peer,
-            user = welcome.username.as_deref(),
+            user = welcome.user.as_deref(),
             version = %welcome.version,
             keep_alive = welcome.keep_alive_seconds,
             session_present = welcome.session_present,

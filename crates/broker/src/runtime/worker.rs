@@ -22,7 +22,8 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant as SystemInstant, sleep_until, timeout_at};
 use weir_codec::{Output, Packet};
 use weir_engine::{
-    ConnectionKey, Credentials, Effect, End, Input, Instant, Lost, Remote, Settings, Shard, ShardId,
+    ConnectionKey, Credentials, Effect, End, Input, Instant, Lost, Refusal, Remote, Settings,
+    Shard, ShardId,
 };
 
 /// Room that reads of all connections share.
@@ -350,6 +351,11 @@ impl Worker {
                     self.has_mail.set(true);
                 }
             }
+            Effect::Report { client_id, report } => {
+                tracing::info!(client = client_id.as_str(), "{report}");
+            }
+            // No provider challenges yet.
+            Effect::Respond { .. } => {}
             Effect::Close { connection, end } => self.close(now, connection, end),
         }
     }
@@ -433,7 +439,11 @@ async fn authenticate(
     connection: ConnectionKey,
     credentials: Box<Credentials>,
 ) {
-    let answer = worker.shared.providers.authenticate(&credentials).await;
+    let answer = match &credentials.method {
+        // [MQTT-4.12.0-1]
+        Some(_) => Err(Refusal::BadAuthenticationMethod),
+        None => worker.shared.providers.authenticate(&credentials).await,
+    };
     worker.handle(worker.now(), Input::Authenticated { connection, answer });
     let link = worker.links.borrow().get(&connection).cloned();
     if let Some(link) = link {

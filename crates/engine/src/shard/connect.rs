@@ -5,8 +5,9 @@
 
 use super::Shard;
 use super::publish::is_allowed;
+use super::reauthenticate::check_expiry;
 use crate::aliases::OutboundAliases;
-use crate::connection::Phase;
+use crate::connection::{Exchange, Phase, Renewal};
 use crate::end::{End, Refusal};
 use crate::id::{ConnectionKey, MessageNumber, SessionKey, ShardId};
 use crate::input::{Authentication, Credentials, Effect, Grant, Welcome};
@@ -17,6 +18,7 @@ use crate::time::Instant;
 use crate::timers::Timer;
 use alloc::boxed::Box;
 use alloc::format;
+use bytes::Bytes;
 use core::hash::BuildHasher;
 use weir_codec::{ConnAck, Connect, Packet, Properties, Property, ReasonCode, Utf8, Version};
 
@@ -43,27 +45,31 @@ impl Shard {
         if home != self.id {
             return self.move_home(key, home, connect);
         }
-        self.authenticate(now, key, connect, assigned);
+        self.authenticate(key, connect, assigned);
     }
 
-    fn authenticate(
-        &mut self,
-        now: Instant,
-        key: ConnectionKey,
-        connect: Box<Connect>,
-        assigned: bool,
-    ) {
-        // [MQTT-4.12.0-1]: a method the server does not have is refused with 0x8C.
-        if connect.properties.authentication_method().is_some() {
-            return self.end(now, key, End::Refused(Refusal::BadAuthenticationMethod));
-        }
+    fn authenticate(&mut self, key: ConnectionKey, connect: Box<Connect>, assigned: bool) {
+        let properties = &connect.properties;
+        let method = properties.authentication_method();
         let credentials = Credentials {
             client_id: connect.client_id.clone(),
             username: connect.username.clone(),
             password: connect.password.clone(),
+            method: method.and_then(|method| Utf8::try_from(method).ok()),
+            data: properties.authentication_data().map(Bytes::copy_from_slice),
+            is_renewal: false,
         };
+        let exchange = credentials.method.clone().map(|method| Exchange {
+            method,
+            renewal: Renewal::Judged,
+        });
         if let Some(connection) = self.roster.connections.get_mut(key) {
-            connection.phase = Phase::Authenticating { connect, assigned };
+            connection.exchange = exchange.map(Box::new);
+            connection.phase = Phase::Authenticating {
+                connect,
+                assigned,
+                is_challenged: false,
+            };
         }
         self.effects.push_back(Effect::Authenticate {
             connection: key,
@@ -71,7 +77,8 @@ impl Shard {
         });
     }
 
-    /// [MQTT-3.1.4-2]: who is not admitted is refused.
+    /// [MQTT-3.1.4-2]: who is not admitted is refused; [MQTT-4.12.0-1], [MQTT-4.12.0-4] also for its method or in the
+    /// middle of an enhanced authentication.
     pub(super) fn handle_authenticated(
         &mut self,
         now: Instant,
@@ -81,17 +88,25 @@ impl Shard {
         let Some(connection) = self.roster.connections.get_mut(key) else {
             return;
         };
+        if let Phase::Connected(session) = connection.phase {
+            return self.handle_renewed(now, key, session, answer);
+        }
         // The client may be gone, or given up on, by the time the answer comes.
         let (connect, assigned) = match core::mem::replace(&mut connection.phase, Phase::Closing) {
-            Phase::Authenticating { connect, assigned } => (connect, assigned),
+            Phase::Authenticating {
+                connect, assigned, ..
+            } => (connect, assigned),
             other => {
                 connection.phase = other;
                 return;
             }
         };
-        let connack = self.connack(&connect, assigned);
+        let mut connack = self.connack(&connect, assigned);
+        if let Ok(grant) = &answer {
+            conclude(&mut connack.properties, &connect, grant);
+        }
         let admitted = answer
-            .and_then(|grant| self.check_admission(&connect, &grant).map(|()| grant))
+            .and_then(|grant| self.check_admission(now, &connect, &grant).map(|()| grant))
             .map_err(End::Refused)
             .and_then(|grant| self.check_fits(key, &connack).map(|()| grant));
         match admitted {
@@ -128,11 +143,21 @@ impl Shard {
 
     fn restore_phase(&mut self, key: ConnectionKey, connect: Box<Connect>, assigned: bool) {
         if let Some(connection) = self.roster.connections.get_mut(key) {
-            connection.phase = Phase::Authenticating { connect, assigned };
+            connection.phase = Phase::Authenticating {
+                connect,
+                assigned,
+                is_challenged: false,
+            };
         }
     }
 
-    fn check_admission(&self, connect: &Connect, grant: &Grant) -> Result<(), Refusal> {
+    fn check_admission(
+        &self,
+        now: Instant,
+        connect: &Connect,
+        grant: &Grant,
+    ) -> Result<(), Refusal> {
+        check_expiry(now, grant)?;
         if let Some(will) = &connect.will {
             if !is_allowed(&*grant.permissions, &will.topic) {
                 return Err(Refusal::WillNotAuthorized);
@@ -141,8 +166,15 @@ impl Shard {
                 return Err(Refusal::WillTopicInvalid);
             }
         }
-        let known = self.by_client_id.contains_key(&connect.client_id);
-        if !known && self.roster.sessions.len() >= self.roster.settings.max_sessions {
+        let known = self.by_client_id.get(&connect.client_id);
+        let owner = known
+            .and_then(|key| self.roster.sessions.get(*key))
+            .and_then(|session| session.user.as_ref());
+        // Whoever knows a client id must not be given another user's messages for it.
+        if owner.is_some_and(|owner| Some(owner) != grant.user.as_ref()) {
+            return Err(Refusal::ClientIdOfAnother);
+        }
+        if known.is_none() && self.roster.sessions.len() >= self.roster.settings.max_sessions {
             return Err(Refusal::TooManySessions);
         }
         Ok(())
@@ -156,9 +188,12 @@ impl Shard {
         grant: Grant,
         mut connack: ConnAck,
     ) {
+        let (expires_at, user) = (grant.expires_at, grant.user.clone());
         let (session, session_present) = self.claim_session(now, connect, grant);
         let keep_alive_seconds = keep_alive_seconds(&self.roster.settings, connect);
         self.attach(now, key, session, connect, keep_alive_seconds);
+        self.expire_at(key, expires_at);
+        self.set_renewal(key, Renewal::Idle);
         // [MQTT-3.2.2-2], [MQTT-3.2.2-3]: Session Present tells whether earlier state is continued. [MQTT-3.1.4-5],
         // [MQTT-3.2.0-1]: CONNACK is the first thing sent, and [MQTT-3.2.0-2] the only one: nobody comes here twice.
         connack.session_present = session_present && !fault!(SessionPresentWrong);
@@ -168,7 +203,7 @@ impl Shard {
             connection: key,
             welcome: Box::new(Welcome {
                 client_id: connect.client_id.clone(),
-                username: connect.username.clone(),
+                user,
                 version: connect.version,
                 session_present,
                 keep_alive_seconds,
@@ -208,11 +243,14 @@ impl Shard {
         if let Some(present) = self.by_client_id.get(&connect.client_id).copied()
             && let Some(session) = self.roster.sessions.get_mut(present)
         {
-            session.permissions = grant.permissions;
+            session.user = grant.user;
+            // It may have been allowed more when it was here last.
+            self.regrant(present, &grant.permissions);
             return (present, true);
         }
         let client_id = connect.client_id.detached();
-        let session = Session::new(client_id.clone(), grant.permissions);
+        let mut session = Session::new(client_id.clone(), grant.permissions);
+        session.user = grant.user;
         let key = self.roster.sessions.insert(session);
         self.by_client_id.insert(client_id, key);
         (key, false)
@@ -379,8 +417,18 @@ fn application_properties(will: &Properties) -> Properties {
         .collect()
 }
 
-/// What a 5.0 CONNACK announces: only what differs from what the client must assume. Never an authentication method
+/// What ends an enhanced authentication: CONNACK names its method [MQTT-4.12.0-5], and without one has none
 /// [MQTT-4.12.0-6].
+fn conclude(properties: &mut Properties, connect: &Connect, grant: &Grant) {
+    if let Some(method) = connect.properties.authentication_method() {
+        properties.push(Property::AuthenticationMethod(method));
+        if let Some(data) = &grant.data {
+            properties.push(Property::AuthenticationData(data));
+        }
+    }
+}
+
+/// What a 5.0 CONNACK announces: only what differs from what the client must assume.
 fn announcements(settings: &Settings, connect: &Connect, assigned: bool) -> Properties {
     let mut properties = Properties::default();
     let wished = connect.properties.session_expiry_interval().unwrap_or(0);

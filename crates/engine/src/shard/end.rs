@@ -29,6 +29,7 @@ impl Shard {
             return;
         }
         self.timers.clear(connection.timer.take());
+        self.timers.clear(connection.credentials_timer.take());
         let farewell = farewell(connection, end).filter(|it| connection.takes(it));
         if let Some(farewell) = farewell.filter(|_| !fault!(FarewellForgotten)) {
             self.roster.send(key, &farewell);

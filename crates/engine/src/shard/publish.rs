@@ -13,8 +13,9 @@ use super::fan_out::Routed;
 use crate::end::{End, Violation};
 use crate::id::{ConnectionKey, MessageNumber, SessionKey};
 use crate::inflight::Awaiting;
+use crate::input::Report;
 use crate::message::Message;
-use crate::permission::Permissions;
+use crate::permission::{Asked, Permissions};
 use crate::time::Instant;
 use alloc::sync::Arc;
 use weir_codec::{
@@ -39,6 +40,10 @@ impl Shard {
             return self.acknowledge(key, publish.delivery, ReasonCode::Success);
         }
         if !self.may_publish(session, &topic) {
+            self.report_denial(key, session, |permissions| {
+                let rule = permissions.rule(Asked::Publish(&topic));
+                Report::PublishDenied(topic.detached(), rule)
+            });
             return self.refuse_publish(now, key, publish.delivery, ReasonCode::NotAuthorized);
         }
         let delivery = publish.delivery;

@@ -7,6 +7,8 @@
 use super::Shard;
 use crate::connection::Connection;
 use crate::id::{ConnectionKey, SessionKey};
+use crate::input::Report;
+use crate::permission::{Asked, Coverage};
 use crate::retained::Replay;
 use crate::subscription::{Subscription, wants_retained};
 use crate::time::Instant;
@@ -39,7 +41,7 @@ impl Shard {
             // A filter that is not one, such as `a/#/b`, is refused alone; the others count.
             let reason = match filter {
                 Ok(filter) => {
-                    self.subscribe_one(session, &filter, options, identifier, &mut replays)
+                    self.subscribe_one(key, session, &filter, options, identifier, &mut replays)
                 }
                 Err(_) => ReasonCode::TopicFilterInvalid,
             };
@@ -104,13 +106,14 @@ impl Shard {
 
     fn subscribe_one(
         &mut self,
+        connection: ConnectionKey,
         key: SessionKey,
         filter: &TopicFilter,
         options: SubscriptionOptions,
         identifier: Option<u32>,
         replays: &mut Vec<(TopicFilter, Replay)>,
     ) -> ReasonCode {
-        if let Some(refusal) = self.refuse_subscription(key, filter) {
+        if let Some(refusal) = self.refuse_subscription(connection, key, filter) {
             return refusal;
         }
         let filter = filter.detached();
@@ -131,14 +134,27 @@ impl Shard {
         }
     }
 
-    fn refuse_subscription(&self, key: SessionKey, filter: &TopicFilter) -> Option<ReasonCode> {
-        let session = self.roster.sessions.get(key)?;
+    fn refuse_subscription(
+        &mut self,
+        connection: ConnectionKey,
+        key: SessionKey,
+        filter: &TopicFilter,
+    ) -> Option<ReasonCode> {
+        let session = self.roster.sessions.get_mut(key)?;
         let settings = &self.roster.settings;
         if filter.levels().count() > settings.max_topic_levels {
             return Some(ReasonCode::TopicFilterInvalid);
         }
-        if !session.permissions.may_subscribe(filter) && !fault!(SubscribePermissionForgotten) {
-            return Some(ReasonCode::NotAuthorized);
+        match session.permissions.may_subscribe(filter) {
+            Coverage::Nothing if !fault!(SubscribePermissionForgotten) => {
+                self.report_denial(connection, key, |permissions| {
+                    let rule = permissions.rule(Asked::Subscribe(filter));
+                    Report::SubscribeDenied(filter.detached(), rule)
+                });
+                return Some(ReasonCode::NotAuthorized);
+            }
+            Coverage::Part => session.checks_deliveries = true,
+            Coverage::Whole | Coverage::Nothing => {}
         }
         let full = session.subscriptions.len() >= settings.max_subscriptions_per_session;
         (full && !session.subscriptions.contains(filter)).then_some(ReasonCode::QuotaExceeded)
@@ -176,14 +192,24 @@ impl Shard {
         if fault!(UnsubscribeInName) {
             return ReasonCode::Success;
         }
-        if !self.unsubscribe(key, filter, true) {
-            return ReasonCode::NoSubscriptionExisted;
-        }
         // [MQTT-3.10.4-2], [MQTT-3.10.4-3]: what waits or is in flight already is still delivered.
+        if self.take_back(key, filter) {
+            ReasonCode::Success
+        } else {
+            ReasonCode::NoSubscriptionExisted
+        }
+    }
+
+    /// Ends a subscription, if there is one.
+    pub(super) fn take_back(&mut self, key: SessionKey, filter: &TopicFilter) -> bool {
+        let is_online = self.roster.is_online(key);
+        if !self.unsubscribe(key, filter, is_online) {
+            return false;
+        }
         if let Some(session) = self.roster.sessions.get_mut(key) {
             session.subscriptions.remove(filter);
             session.replays.remove(filter);
         }
-        ReasonCode::Success
+        true
     }
 }

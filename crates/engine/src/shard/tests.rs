@@ -7,6 +7,8 @@ mod conformance;
 mod conformance_3;
 mod delivery;
 mod ends;
+mod grant;
+mod reauthenticate;
 mod retained;
 mod sessions;
 mod shards;

@@ -9,7 +9,7 @@ use super::wire::{Phase, name};
 use crate::client::LinkId;
 use crate::message::Identity;
 use std::rc::Rc;
-use weir_codec::{Packet, Qos, ReasonCode, Version};
+use weir_codec::{Packet, Qos, ReasonCode, TopicFilter, Version};
 use weir_engine::{End, Refusal, Welcome};
 
 /// A client that takes no packet of this size may not be told what others are told.
@@ -92,6 +92,28 @@ impl Oracle {
             self.fail(wrong);
         }
         self.begin_session(shard, link, client_id, &connect);
+        self.take_back(client_id);
+    }
+
+    /// What an earlier connection was allowed to subscribe to and this one is not has ended.
+    fn take_back(&mut self, client_id: &str) {
+        let session = self.sessions.get(client_id);
+        let Some(session) = session.filter(|session| session.is_limited) else {
+            return;
+        };
+        let is_private = |filter: &&String| {
+            let filter = TopicFilter::try_from(filter.as_str());
+            filter.is_ok_and(|filter| filter.filter().starts_with("private"))
+        };
+        let ended: Vec<_> = session
+            .subscriptions
+            .keys()
+            .filter(is_private)
+            .cloned()
+            .collect();
+        for filter in ended {
+            self.leave(client_id, &filter);
+        }
     }
 
     /// [MQTT-3.1.2-4]: Clean Start 1 discards the session that is present.

@@ -405,7 +405,7 @@ impl Oracle {
         });
     }
 
-    fn leave(&mut self, client_id: &str, filter: &str) -> bool {
+    pub(super) fn leave(&mut self, client_id: &str, filter: &str) -> bool {
         let Some(session) = self.sessions.get_mut(client_id) else {
             return false;
         };

@@ -14,8 +14,8 @@ use std::fmt;
 use std::sync::Arc;
 use weir_codec::{Connect, Output, Packet, TopicFilter, TopicName};
 use weir_engine::{
-    AllowAll, ConnectionKey, Effect, End, Grant, Input, Instant, Lost, Permissions, Refusal,
-    Remote, Shard, ShardId,
+    AllowAll, ConnectionKey, Coverage, Effect, End, Grant, Input, Instant, Lost, Permissions,
+    Refusal, Remote, Shard, ShardId,
 };
 
 /// How long a Keep-Alive or expiry may be late, as a busy machine is late.
@@ -43,8 +43,11 @@ impl Permissions for Limited {
         !topic.as_str().starts_with("private")
     }
 
-    fn may_subscribe(&self, filter: &TopicFilter) -> bool {
-        !filter.filter().starts_with("private")
+    fn may_subscribe(&self, filter: &TopicFilter) -> Coverage {
+        match filter.filter().starts_with("private") {
+            true => Coverage::Nothing,
+            false => Coverage::Whole,
+        }
     }
 }
 
@@ -279,7 +282,8 @@ impl World<'_> {
                     .set_max_packet_bytes(self.script.settings.max_packet_bytes);
             }
             Effect::Close { connection, end } => self.close(shard, link, connection, end),
-            Effect::Forward { .. } => {}
+            // Nobody in a script authenticates in several steps.
+            Effect::Forward { .. } | Effect::Report { .. } | Effect::Respond { .. } => {}
         }
     }
 
@@ -309,12 +313,8 @@ impl World<'_> {
     ) {
         let answer = match user {
             Some("refused") => Err(Refusal::BadCredentials),
-            Some("limited") => Ok(Grant {
-                permissions: Arc::new(Limited),
-            }),
-            _ => Ok(Grant {
-                permissions: Arc::new(AllowAll),
-            }),
+            Some("limited") => Ok(Grant::new(Arc::new(Limited))),
+            _ => Ok(Grant::new(Arc::new(AllowAll))),
         };
         let told = Told::Authenticated {
             link,
@@ -436,8 +436,9 @@ fn link_of(effect: &Effect) -> Option<ConnectionKey> {
         Effect::Authenticate { connection, .. }
         | Effect::Move { connection, .. }
         | Effect::Accepted { connection, .. }
+        | Effect::Respond { connection, .. }
         | Effect::Close { connection, .. } => Some(*connection),
-        Effect::Forward { .. } => None,
+        Effect::Forward { .. } | Effect::Report { .. } => None,
     }
 }
 

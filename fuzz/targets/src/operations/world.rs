@@ -89,7 +89,8 @@ impl World {
 
     fn carry_out(&mut self, shard: usize, effect: Effect) {
         match effect {
-            Effect::Authenticate { connection, .. } => {
+            Effect::Report { .. } => {}
+            Effect::Authenticate { connection, .. } | Effect::Respond { connection, .. } => {
                 self.undecided.push_back((shard, connection));
             }
             Effect::Move {
@@ -160,9 +161,7 @@ impl World {
         let Some((shard, connection)) = self.undecided.pop_front() else {
             return false;
         };
-        let grant = Grant {
-            permissions: Arc::new(AllowAll),
-        };
+        let grant = Grant::new(Arc::new(AllowAll));
         let answer = if yes {
             Ok(grant)
         } else {

@@ -207,9 +207,9 @@ fn nothing_follows_a_disconnect() {
         a< CONNACK
         a> SUBSCRIBE t q1
         a< SUBACK 01
-        a> AUTH method=x
+        a> AUTH 0x19 method=x
         a< DISCONNECT 0x82
-        a? AUTH without an authentication method
+        a? AUTH not expected here
         b> CONNECT v5
         b< CONNACK
         b> PUBLISH t x q1 id=1
@@ -817,7 +817,7 @@ fn a_reason_is_told_in_words_where_it_is_wanted_and_fits() {
     for (wish, told) in [("", true), ("noproblem=1", false), ("max=20", false)] {
         let mut world = World::new(1);
         world.run(&std::format!(
-            "a> CONNECT v5 {wish}\na< CONNACK\na> AUTH method=x\na< DISCONNECT 0x82"
+            "a> CONNECT v5 {wish}\na< CONNACK\na> AUTH 0x19 method=x\na< DISCONNECT 0x82"
         ));
         assert_eq!(world.was_told_why("a"), told, "{wish}");
         world.run(&std::format!(

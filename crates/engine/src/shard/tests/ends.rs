@@ -52,7 +52,7 @@ fn an_authentication_method_we_do_not_have_is_refused() {
 fn auth_without_an_authentication_method_is_a_violation() {
     let mut world = World::new(1);
     world.run("a> CONNECT v5\na< CONNACK");
-    world.run("a> AUTH method=x\na< DISCONNECT 0x82\na? AUTH without an authentication method");
+    world.run("a> AUTH 0x19 method=x\na< DISCONNECT 0x82\na? AUTH not expected here");
 }
 
 #[test]

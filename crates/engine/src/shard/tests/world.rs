@@ -7,19 +7,20 @@
 //! a> PUBACK id=3   PUBREC   PUBREL   PUBCOMP          a> PINGREQ   a> DISCONNECT 0x04 expiry=5
 //! a< PUBLISH t/x hello q1 id=1                        a< CONNACK present
 //! a> CONNECT v5 user-name=wrong     is refused by authentication; `lingers`: its transport is slow to close
+//! a> CONNECT v5 method=JWT auth=ann!t/#,u@30   is granted as ann, only these filters, for 30 seconds; `all` is everything
+//! a> AUTH 0x19 method=JWT auth=no              authenticates again; what begins with `ask` is challenged with `more`
+//! permissions t/#,u@30                        is what `user-name=file` was granted, from now on
 //! a> BYTES 10ff       bytes as they are, read by a server's decoder
 //! a! close            the client's transport goes away
 //! a? end text         how the engine ended the connection
 //! wait 5              seconds pass
 //! ```
 
+use super::grant;
 use crate::end::Lost;
-use crate::{
-    AllowAll, ConnectionKey, Effect, Grant, Input, Instant, Refusal, Settings, Shard, ShardId,
-};
+use crate::{ConnectionKey, Effect, Input, Instant, Settings, Shard, ShardId};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use alloc::{boxed::Box, format};
 use bytes::{Bytes, BytesMut};
@@ -32,6 +33,7 @@ pub(super) struct World {
     now: Instant,
     is_settling: bool,
     turns: usize,
+    reports: Vec<String>,
 }
 
 struct Client {
@@ -61,6 +63,7 @@ impl World {
             now: Instant::from_millis(1_000),
             is_settling: true,
             turns: 0,
+            reports: Vec::new(),
         }
     }
 
@@ -97,6 +100,11 @@ impl World {
         lines.iter().for_each(|line| self.line(line));
         self.is_settling = true;
         self.settle();
+    }
+
+    /// What the log was told of permissions.
+    pub(super) fn take_reports(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.reports)
     }
 
     /// How many turns all shards have had.
@@ -140,6 +148,12 @@ impl World {
             }
             (name, "!") => self.transport(name, rest),
             _ if head == "wait" => self.wait(rest.parse().unwrap()),
+            _ if head == "permissions" => {
+                grant::change_file(rest);
+                for shard in 0..self.shards.len() {
+                    self.tell(shard, Input::PermissionsChanged);
+                }
+            }
             _ => panic!("what is {line:?}?"),
         }
     }
@@ -314,14 +328,16 @@ impl World {
                 connection,
                 credentials,
             } => {
-                let wrong = credentials.username.as_deref() == Some("wrong");
-                let answer = match wrong {
-                    true => Err(Refusal::BadCredentials),
-                    false => Ok(Grant {
-                        permissions: Arc::new(AllowAll),
-                    }),
-                };
-                self.shards[shard].handle(self.now, Input::Authenticated { connection, answer });
+                let input = grant::judge(self.now, connection, &credentials);
+                self.shards[shard].handle(self.now, input);
+            }
+            Effect::Respond { connection, data } => {
+                let input = grant::judge_data(self.now, connection, &data);
+                self.shards[shard].handle(self.now, input);
+            }
+            Effect::Report { client_id, report } => {
+                self.reports
+                    .push(format!("{}: {report}", client_id.as_str()));
             }
             Effect::Move {
                 connection,
@@ -481,6 +497,7 @@ impl<'a> Words<'a> {
                     true
                 }
                 "method" => properties.push(Property::AuthenticationMethod(value)),
+                "auth" => properties.push(Property::AuthenticationData(value.as_bytes())),
                 "format" => properties.push(Property::PayloadFormatIndicator(*value == "1")),
                 "type" => properties.push(Property::ContentType(value)),
                 "reply" => properties.push(Property::ResponseTopic(value)),
@@ -516,7 +533,7 @@ fn parse(name: &str, text: &str, version: Option<Version>) -> Packet {
             properties: words.properties(),
         }),
         "AUTH" => Packet::Auth(Auth {
-            reason: ReasonCode::ReAuthenticate,
+            reason: words.reason(),
             properties: words.properties(),
         }),
         "SUBSCRIBE" => Packet::Subscribe(Subscribe {
@@ -666,6 +683,10 @@ fn text(packet: &Packet) -> String {
             reason(&mut words, disconnect.reason);
             properties(&mut words, &disconnect.properties);
         }
+        Packet::Auth(auth) => {
+            reason(&mut words, auth.reason);
+            properties(&mut words, &auth.properties);
+        }
         _ => {}
     }
     words.join(" ")
@@ -730,6 +751,10 @@ fn properties(words: &mut Vec<String>, properties: &Properties) {
             Property::ResponseTopic(text) => format!("reply={text}"),
             Property::CorrelationData(data) => {
                 format!("data={}", core::str::from_utf8(data).unwrap())
+            }
+            Property::AuthenticationMethod(method) => format!("method={method}"),
+            Property::AuthenticationData(data) => {
+                format!("auth={}", core::str::from_utf8(data).unwrap())
             }
             Property::ResponseInformation(text) => format!("response={text}"),
             other => format!("{other:?}"),
