@@ -209,6 +209,7 @@ fn shard_settings(config: &Config) -> Settings {
         max_retained_bytes: limits.max_retained_bytes,
         session_expiry_max_seconds: limits.max_session_expiry_seconds,
         server_keep_alive_seconds: config.timing.server_keep_alive_seconds.map_or(0, u16::from),
+        is_durable: false,
         tolerates_long_3_1_client_ids: config.tolerate.long_3_1_client_ids,
         tolerates_receive_maximum_exceeded: config.tolerate.receive_maximum_exceeded,
     }

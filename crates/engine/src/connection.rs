@@ -77,8 +77,14 @@ pub(crate) struct Connection {
     pub(crate) credentials_timer: Option<TimerToken>,
     /// Denials the log was told of.
     pub(crate) denials_told: u8,
-    /// SUBACKs and UNSUBACKs that wait until every shard knows.
+    /// Whether CONNACK was sent: nothing goes before it.
+    pub(crate) is_welcomed: bool,
+    /// SUBACKs and UNSUBACKs that wait until what they promise has happened.
     pub(crate) answers_held: u16,
+    /// Other acknowledgements that wait.
+    pub(crate) acks_held: u16,
+    /// The mark of the last answer that waits: none overtakes another.
+    pub(crate) held_until: u64,
     /// Encoded packets that the transport has not taken yet.
     pub(crate) output: Output,
     /// Whether the connection stands in the list of those with something to transmit.
@@ -106,7 +112,10 @@ impl Connection {
             exchange: None,
             credentials_timer: None,
             denials_told: 0,
+            is_welcomed: false,
             answers_held: 0,
+            acks_held: 0,
+            held_until: 0,
             output: Output::new(),
             dirty: false,
             is_replaying: false,

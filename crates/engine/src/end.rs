@@ -27,6 +27,8 @@ pub enum End {
     ConnectTimeout,
     /// The session's queue is full: the client reads more slowly than messages for it arrive.
     QueueFull,
+    /// The store has no room for what the client publishes, and 3.x has no other way to say so.
+    StoreFull,
     /// A retained message could not be stored since the limit is reached, and 3.x has no other way to say so.
     RetainedFull,
     /// An answer that must be given is larger than the client's Maximum Packet Size [MQTT-3.1.2-24].
@@ -66,6 +68,8 @@ pub enum Refusal {
     ClientIdOfAnother,
     /// The server holds as many sessions as it is configured for.
     TooManySessions,
+    /// The store has no room for a session that lasts.
+    StoreFull,
 }
 
 /// A rule of the protocol that a client broke with a well-formed packet.
@@ -124,7 +128,7 @@ impl End {
             Self::TakenOver => ReasonCode::SessionTakenOver,
             Self::KeepAliveTimeout => ReasonCode::KeepAliveTimeout,
             Self::ConnectTimeout => ReasonCode::MaximumConnectTime,
-            Self::QueueFull | Self::RetainedFull => ReasonCode::QuotaExceeded,
+            Self::QueueFull | Self::RetainedFull | Self::StoreFull => ReasonCode::QuotaExceeded,
             Self::AnswerTooLarge => ReasonCode::PacketTooLarge,
             // "The maximum connection time authorized for this connection has been exceeded."
             Self::CredentialsExpired => ReasonCode::MaximumConnectTime,
@@ -159,6 +163,7 @@ impl End {
             | Self::CredentialsExpired
             | Self::ReauthenticationRefused(_)
             | Self::PermissionWithdrawn
+            | Self::StoreFull
             | Self::Lost(Lost::Reset | Lost::Unresponsive) => 1008,
         }
     }
@@ -199,7 +204,7 @@ impl Refusal {
             Self::WillTopicInvalid => ReasonCode::TopicNameInvalid,
             Self::BadAuthenticationMethod => ReasonCode::BadAuthenticationMethod,
             Self::AuthenticationUnavailable => ReasonCode::ServerUnavailable,
-            Self::TooManySessions => ReasonCode::QuotaExceeded,
+            Self::TooManySessions | Self::StoreFull => ReasonCode::QuotaExceeded,
         }
     }
 }
@@ -235,6 +240,7 @@ impl fmt::Display for End {
             Self::ConnectTimeout => f.write_str("no CONNECT in time"),
             Self::QueueFull => f.write_str("queue full: client reads too slowly"),
             Self::RetainedFull => f.write_str("retained message limit reached"),
+            Self::StoreFull => f.write_str("no room in the store"),
             Self::AnswerTooLarge => {
                 f.write_str("answer larger than the client's maximum packet size")
             }
@@ -260,6 +266,7 @@ impl fmt::Display for Refusal {
             Self::AnonymousNotAllowed => "credentials missing",
             Self::ClientIdOfAnother => "client identifier belongs to another user",
             Self::TooManySessions => "too many sessions",
+            Self::StoreFull => "no room in the store",
         })
     }
 }

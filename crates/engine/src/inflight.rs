@@ -26,6 +26,8 @@ pub(crate) struct Envelope {
     pub(crate) qos: Qos,
     pub(crate) retain: bool,
     pub(crate) identifiers: Identifiers,
+    /// Its place among the session's deliveries in the durable state; `None`: it is not there.
+    pub(crate) sequence: Option<u64>,
 }
 
 /// What a slot waits for.
@@ -33,8 +35,17 @@ pub(crate) struct Envelope {
 pub(crate) enum Awaiting {
     /// PUBACK or PUBREC.
     Publish(Envelope),
-    /// PUBCOMP: the client has the message, PUBREL was sent [MQTT-4.3.3-5], [MQTT-4.3.3-6].
-    Release,
+    /// PUBCOMP: the client has the message, PUBREL was sent [MQTT-4.3.3-5], [MQTT-4.3.3-6]. Its sequence stays.
+    Release(Option<u64>),
+}
+
+/// What a message that is done with leaves behind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Finished {
+    /// Whether it gives back send quota.
+    pub(crate) restores_quota: bool,
+    /// Its sequence in the durable state.
+    pub(crate) sequence: Option<u64>,
 }
 
 /// The window of packet ids in flight [MQTT-2.2.1-4]: a slot is taken by a message, QoS 1 until PUBACK [MQTT-4.3.2-3],
@@ -45,6 +56,15 @@ pub(crate) struct Inflight {
     first: u16,
     slots: VecDeque<Option<Slot>>,
     used: usize,
+}
+
+impl Awaiting {
+    fn sequence(&self) -> Option<u64> {
+        match self {
+            Self::Publish(envelope) => envelope.sequence,
+            Self::Release(sequence) => *sequence,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -106,21 +126,24 @@ impl Inflight {
         }
     }
 
-    /// PUBREC came: from now on the slot waits for PUBCOMP.
-    pub(crate) fn release(&mut self, id: PacketId) {
+    /// PUBREC came: from now on the slot waits for PUBCOMP. Returns the message's sequence.
+    pub(crate) fn release(&mut self, id: PacketId) -> Option<u64> {
         let index = self.index(id);
         if let Some(Some(slot)) = self.slots.get_mut(index)
             && !fault!(ReleaseForgotten)
         {
-            slot.awaiting = Awaiting::Release;
+            let sequence = slot.awaiting.sequence();
+            slot.awaiting = Awaiting::Release(sequence);
+            return sequence;
         }
+        None
     }
 
-    /// The message of `id` is done with; returns whether it gives back send quota.
-    pub(crate) fn finish(&mut self, id: PacketId) -> bool {
+    /// The message of `id` is done with.
+    pub(crate) fn finish(&mut self, id: PacketId) -> Finished {
         let index = self.index(id);
         let Some(slot) = self.slots.get_mut(index).and_then(Option::take) else {
-            return false;
+            return Finished::default();
         };
         self.used -= 1;
         while let Some(None) = self.slots.front() {
@@ -130,7 +153,28 @@ impl Inflight {
         if self.slots.is_empty() {
             self.slots = VecDeque::new();
         }
-        slot.counts
+        Finished {
+            restores_quota: slot.counts,
+            sequence: slot.awaiting.sequence(),
+        }
+    }
+
+    /// Puts back what was in flight with `id` before the broker was started; in the order in which it was sent.
+    pub(crate) fn restore(&mut self, id: PacketId, awaiting: Awaiting) {
+        if self.slots.is_empty() {
+            self.first = id.get() - 1;
+        }
+        let index = self.index(id);
+        while self.slots.len() <= index {
+            self.slots.push_back(None);
+        }
+        if let Some(slot) = self.slots.get_mut(index) {
+            self.used += usize::from(slot.is_none());
+            *slot = Some(Slot {
+                awaiting,
+                counts: false,
+            });
+        }
     }
 
     /// Everything in flight, in the order it was sent.
@@ -172,6 +216,7 @@ mod tests {
             qos: Qos::AtLeastOnce,
             retain: false,
             identifiers: Identifiers::new(),
+            sequence: None,
         }
     }
 
@@ -182,22 +227,22 @@ mod tests {
         for round in 0..200_000_u32 {
             let id = inflight.send(envelope()).unwrap();
             assert_eq!(u32::from(id.get()), round % 65_535 + 1);
-            assert!(inflight.finish(id));
-            assert!(!inflight.finish(id));
+            assert!(inflight.finish(id).restores_quota);
+            assert!(!inflight.finish(id).restores_quota);
         }
         let stuck = inflight.send(envelope()).unwrap();
         let others: Vec<_> = core::iter::from_fn(|| inflight.send(envelope())).collect();
         assert_eq!(others.len(), 65_534);
         assert!(!others.contains(&stuck));
         for id in &others {
-            assert!(inflight.finish(*id));
+            assert!(inflight.finish(*id).restores_quota);
         }
         assert_eq!(
             inflight.send(envelope()),
             None,
             "the window still holds the first id"
         );
-        assert!(inflight.finish(stuck));
+        assert!(inflight.finish(stuck).restores_quota);
         assert_eq!(inflight.len(), 0);
         assert!(inflight.send(envelope()).is_some());
     }
@@ -210,7 +255,25 @@ mod tests {
         inflight.release(ids[2]);
         let listed: Vec<_> = inflight.iter().map(|(id, _)| id).collect();
         assert_eq!(listed, [ids[0], ids[2]]);
-        assert!(matches!(inflight.awaiting(ids[2]), Some(Awaiting::Release)));
+        assert!(matches!(
+            inflight.awaiting(ids[2]),
+            Some(Awaiting::Release(_))
+        ));
         assert!(inflight.awaiting(ids[1]).is_none());
+    }
+
+    #[test]
+    fn what_was_in_flight_before_a_restart_is_in_flight_again() {
+        let id = |id| PacketId::new(id).unwrap();
+        let mut inflight = Inflight::default();
+        for sent in [65_534, 65_535, 2] {
+            inflight.restore(id(sent), Awaiting::Publish(envelope()));
+        }
+        let listed: Vec<_> = inflight.iter().map(|(id, _)| id.get()).collect();
+        assert_eq!(listed, [65_534, 65_535, 2]);
+        assert_eq!(inflight.len(), 3);
+        assert_eq!(inflight.send(envelope()), Some(id(3)));
+        assert!(!inflight.finish(id(65_535)).restores_quota);
+        assert!(inflight.finish(id(3)).restores_quota);
     }
 }

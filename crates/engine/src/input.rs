@@ -4,13 +4,15 @@
 //! and a simulation differ only in where inputs come from and what becomes of effects.
 
 use crate::end::{End, Lost, Refusal};
-use crate::id::{ConnectionKey, ShardId};
+use crate::id::{ConnectionKey, ShardId, StoreTicket};
 use crate::permission::Permissions;
+use crate::record::Change;
 use crate::remote::Remote;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
 use weir_codec::{Connect, DecodeError, Packet, TopicFilter, TopicName, Utf8, Version};
@@ -58,6 +60,13 @@ pub enum Input {
     },
     /// What clients may do may have changed: every session's permissions are to be asked about.
     PermissionsChanged,
+    /// Everything up to this ticket is kept: the answer to [`Effect::Store`].
+    Stored {
+        /// The highest ticket.
+        ticket: StoreTicket,
+    },
+    /// The store has no room, or has room again.
+    StoreFull(bool),
     /// A message from another shard.
     Remote {
         /// Which shard.
@@ -177,6 +186,14 @@ pub enum Effect {
         to: ShardId,
         /// What to say.
         remote: Remote,
+    },
+    /// Keep this, all or nothing, and say so with [`Input::Stored`]. Batches of all shards are kept in the order in which they
+    /// were asked for; this one goes before what is asked for after it.
+    Store {
+        /// What to name in the answer.
+        ticket: StoreTicket,
+        /// What changes.
+        changes: Vec<Change>,
     },
     /// Send what is still to transmit, then close the transport with the reason's close code and text.
     Close {

@@ -45,6 +45,21 @@ impl Queue {
         true
     }
 
+    /// What was added last.
+    pub(crate) fn back(&self) -> Option<&Envelope> {
+        self.waiting.back()
+    }
+
+    /// Adds what waited before the broker was started, whatever the limits are now.
+    pub(crate) fn restore(&mut self, envelope: Envelope) {
+        self.bytes += envelope.message.cost_bytes();
+        self.waiting.push_back(envelope);
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Envelope> {
+        self.waiting.iter()
+    }
+
     pub(crate) fn front(&self) -> Option<&Envelope> {
         self.waiting.front()
     }

@@ -66,6 +66,8 @@ pub struct SessionRecord {
     pub number: SessionNumber,
     /// Its Client Identifier.
     pub client_id: Utf8,
+    /// Whose it is, if authentication named somebody.
+    pub user: Option<Utf8>,
     /// The Session Expiry Interval; `u32::MAX`: never.
     pub expiry_seconds: u32,
     /// Since when it has no connection; `None`: it has one.

@@ -22,21 +22,20 @@ pub enum Remote {
         /// The sender's logical time: of two retained messages for one topic every shard keeps the one with the
         /// higher stamp.
         stamp: u64,
+        /// Whether [`Remote::Published`] is to be said when it is done.
+        is_awaited: bool,
     },
+    /// The first of the [`Remote::Publish`] that await this and did not get it is done, and durable where it lasts.
+    Published,
     /// The sender's interest in `filter` is now this.
     Interest {
         /// The filter, with its `$share` prefix if shared.
         filter: TopicFilter,
         /// Who has it over there; nobody: the interest ends.
         members: Members,
-        /// To be answered with [`Remote::InterestSeen`].
-        mark: u64,
     },
-    /// Every [`Remote::Interest`] up to this mark counts here.
-    InterestSeen {
-        /// The highest mark seen.
-        mark: u64,
-    },
+    /// The first of the [`Remote::Interest`] that did not get this counts here: each is answered once, in order.
+    InterestSeen,
 }
 
 /// How many sessions of one shard have a filter.
@@ -63,7 +62,7 @@ impl Remote {
         match self {
             Self::Publish { message, .. } => message.cost_bytes(),
             Self::Interest { filter, .. } => filter.as_str().len() + 64,
-            Self::InterestSeen { .. } => 16,
+            Self::InterestSeen | Self::Published => 16,
         }
     }
 }

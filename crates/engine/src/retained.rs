@@ -106,21 +106,21 @@ impl Retained {
     }
 
     /// Sets or, with an empty payload, deletes the topic's message [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7],
-    /// unless a later one is there.
+    /// unless a later one is there; returns whether it did.
     pub(crate) fn set(
         &mut self,
         message: Arc<Message>,
         stamp: Stamp,
         now: Instant,
         timers: &mut Timers,
-    ) {
+    ) -> bool {
         let topic = message.topic.clone();
         if self
             .tree
             .get(topic.as_str())
             .is_some_and(|entry| entry.stamp >= stamp && !fault!(StampIgnored))
         {
-            return;
+            return false;
         }
         self.arrivals += 1;
         let message =
@@ -146,6 +146,7 @@ impl Retained {
             self.tombstones.push_back((topic, self.arrivals));
             self.bury_oldest(timers);
         }
+        true
     }
 
     /// Keeps the remembered deletions within their limits.

@@ -4,12 +4,14 @@
 //! else it waits in the session's queue, which is emptied, in order, as acknowledgements come and the transport
 //! takes bytes.
 
-use crate::cast::{Cast, Variant};
+use crate::cast::Cast;
 use crate::connection::Connection;
 use crate::end::End;
-use crate::id::{ConnectionKey, SessionKey};
+use crate::id::{ConnectionKey, Numbers, SessionKey};
 use crate::inflight::{Awaiting, Envelope, Identifiers};
+use crate::journal::Journal;
 use crate::retained::Retained;
+use crate::sending::{Shape, count, has_room, has_window, publish, resend};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::stats::Stats;
@@ -19,7 +21,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use slotmap::SlotMap;
-use weir_codec::{Ack, Delivery, Packet, PacketId, Properties, Qos, ReasonCode, TopicName};
+use weir_codec::{Packet, Qos, TopicName};
 
 /// Retained messages looked at in one step of a replay.
 const REPLAY_STEP: usize = 64;
@@ -34,6 +36,8 @@ pub(crate) struct Roster {
     pub(crate) sessions: SlotMap<SessionKey, Session>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) stats: Stats,
+    /// What this step changes in the durable state.
+    pub(crate) journal: Journal,
     /// Connections with something to transmit, each once.
     pub(crate) dirty: Vec<ConnectionKey>,
     /// Connections that are to be given more retained messages, each once, in turn.
@@ -45,10 +49,11 @@ pub(crate) struct Roster {
 }
 
 impl Roster {
-    pub(crate) fn new(settings: Arc<Settings>) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, numbers: Numbers) -> Self {
         Self {
             connections: SlotMap::with_key(),
             sessions: SlotMap::with_key(),
+            journal: Journal::new(settings.is_durable, numbers),
             settings,
             stats: Stats::default(),
             dirty: Vec::new(),
@@ -121,7 +126,17 @@ impl Roster {
             && has_room(&self.settings, connection)
             && has_window(&self.settings, session, connection, qos)
         {
-            let sent = publish(session, connection, qos, retain, identifiers, cast);
+            let sequence = session.next_sequence(qos);
+            if sequence.is_some() {
+                self.journal.put_message(&cast.keep());
+            }
+            let shape = Shape {
+                qos,
+                retain,
+                identifiers,
+                sequence,
+            };
+            let sent = publish(&mut self.journal, session, (key, connection), shape, cast);
             count(&mut self.stats, sent);
             mark_dirty(&mut self.dirty, key, connection);
         } else {
@@ -186,9 +201,11 @@ impl Roster {
         let ids: Vec<_> = session.inflight.iter().map(|(id, _)| id).collect();
         let mut is_held_up = false;
         for id in ids {
-            let is_release = matches!(session.inflight.awaiting(id), Some(Awaiting::Release));
+            let is_release = matches!(session.inflight.awaiting(id), Some(Awaiting::Release(_)));
             is_held_up |= !is_release && !has_room(&self.settings, connection);
-            if (is_held_up && !is_release) || !resend(session, connection, id, now) {
+            if (is_held_up && !is_release)
+                || !resend(&mut self.journal, session, connection, id, now)
+            {
                 is_held_up = true;
                 session.resend.push_back(id);
             }
@@ -203,7 +220,9 @@ impl Roster {
             return;
         };
         while let Some(id) = session.resend.front().copied() {
-            if !has_room(&self.settings, connection) || !resend(session, connection, id, now) {
+            if !has_room(&self.settings, connection)
+                || !resend(&mut self.journal, session, connection, id, now)
+            {
                 return;
             }
             session.resend.pop_front();
@@ -231,15 +250,22 @@ impl Roster {
             };
             if envelope.message.is_expired(now) && !fault!(ExpiredDelivered) {
                 self.stats.messages_expired += 1;
+                self.journal
+                    .delete_delivery(session.number, envelope.sequence);
                 continue;
             }
-            let mut cast = Cast::kept(Arc::clone(&envelope.message), now);
-            let sent = publish(
-                session,
-                connection,
+            let mut cast = Cast::kept(envelope.message, now);
+            let shape = Shape {
                 qos,
-                envelope.retain,
-                envelope.identifiers,
+                retain: envelope.retain,
+                identifiers: envelope.identifiers,
+                sequence: envelope.sequence,
+            };
+            let sent = publish(
+                &mut self.journal,
+                session,
+                (key, connection),
+                shape,
                 &mut cast,
             );
             count(&mut self.stats, sent);
@@ -316,12 +342,19 @@ impl Roster {
             qos,
             retain,
             identifiers,
+            sequence: session.next_sequence(qos),
         };
-        if session.queue.push(
-            envelope,
-            self.settings.queue_messages,
-            self.settings.queue_bytes,
-        ) {
+        let settings = &self.settings;
+        if session
+            .queue
+            .push(envelope, settings.queue_messages, settings.queue_bytes)
+        {
+            if let Some(envelope) = session.queue.back()
+                && envelope.sequence.is_some()
+            {
+                self.journal.put_message(&envelope.message);
+                self.journal.put_delivery(session.number, envelope, None);
+            }
             return;
         }
         self.stats.messages_dropped += 1;
@@ -353,134 +386,5 @@ pub(crate) fn mark_dirty(
     if !connection.dirty {
         connection.dirty = true;
         dirty.push(key);
-    }
-}
-
-fn has_room(settings: &Settings, connection: &Connection) -> bool {
-    connection.output.len() < settings.outbox_bytes
-}
-
-/// Whether one more message of this QoS may be in flight [MQTT-3.3.4-9], [MQTT-4.9.0-2].
-fn has_window(settings: &Settings, session: &Session, connection: &Connection, qos: Qos) -> bool {
-    qos == Qos::AtMostOnce
-        || ((connection.send_quota > 0 || fault!(ReceiveMaximumIgnored))
-            && session.inflight.has_free_id()
-            && session.inflight.len() < usize::from(settings.inflight_maximum))
-}
-
-/// What became of a delivery.
-#[derive(Clone, Copy)]
-enum Sent {
-    Enqueued,
-    /// Larger than the client takes: as if it had been delivered [MQTT-3.1.2-25].
-    TooLarge,
-}
-
-fn count(stats: &mut Stats, sent: Sent) {
-    match sent {
-        Sent::Enqueued => stats.messages_sent += 1,
-        Sent::TooLarge => stats.messages_dropped += 1,
-    }
-}
-
-/// Encodes one PUBLISH into the connection's output; packet id, alias and quota change with the frame, or not at all.
-fn publish(
-    session: &mut Session,
-    connection: &mut Connection,
-    qos: Qos,
-    retain: bool,
-    identifiers: Identifiers,
-    cast: &mut Cast,
-) -> Sent {
-    let alias = connection.aliases_out.choose(&cast.message().topic);
-    let variant = Variant {
-        version: connection.version,
-        has_packet_id: qos != Qos::AtMostOnce,
-        alias,
-        identifiers,
-    };
-    let kept = (qos != Qos::AtMostOnce).then(|| Envelope {
-        message: cast.keep(),
-        qos,
-        retain,
-        identifiers: variant.identifiers.clone(),
-    });
-    let frame = match cast.frame(variant) {
-        Ok(frame)
-            if frame.wire_bytes() <= connection.max_packet_bytes as usize
-                || fault!(MaximumPacketSizeIgnored) =>
-        {
-            frame
-        }
-        _ => return Sent::TooLarge,
-    };
-    let delivery = match kept {
-        None => Delivery::AtMostOnce,
-        Some(envelope) => match session.inflight.send(envelope) {
-            Some(id) => numbered(qos, id),
-            None => return Sent::TooLarge,
-        },
-    };
-    // [MQTT-3.3.1-3], [MQTT-4.3.1-1], [MQTT-4.3.2-2], [MQTT-4.3.3-2]: DUP 0, whatever came in.
-    frame.write(false, retain, delivery, &mut connection.output);
-    if delivery.packet_id().is_some() {
-        connection.send_quota = connection.send_quota.saturating_sub(1);
-    }
-    if let Some(alias) = alias {
-        connection.aliases_out.record(&cast.message().topic, alias);
-    }
-    Sent::Enqueued
-}
-
-/// Sends again what was in flight when the last connection ended [MQTT-4.4.0-1], to this session and no other
-/// [MQTT-4.8.2-4], [MQTT-4.8.2-5], expired or not [MQTT-4.3.3-7]; returns false if the window is full.
-fn resend(session: &mut Session, connection: &mut Connection, id: PacketId, now: Instant) -> bool {
-    let envelope = match session.inflight.awaiting(id) {
-        None => return true,
-        Some(Awaiting::Release) => {
-            connection.send(&Packet::PubRel(Ack {
-                packet_id: id,
-                reason: ReasonCode::Success,
-                properties: Properties::default(),
-            }));
-            return true;
-        }
-        Some(Awaiting::Publish(envelope)) => envelope,
-    };
-    if connection.send_quota == 0 {
-        return false;
-    }
-    let mut cast = Cast::kept(Arc::clone(&envelope.message), now);
-    let variant = Variant {
-        version: connection.version,
-        has_packet_id: true,
-        alias: None,
-        identifiers: envelope.identifiers.clone(),
-    };
-    match cast.frame(variant) {
-        Ok(frame) if frame.wire_bytes() <= connection.max_packet_bytes as usize => {
-            // [MQTT-3.3.1-1]: a PUBLISH that is sent again carries DUP 1.
-            frame.write(
-                !fault!(ResentWithoutDup),
-                envelope.retain,
-                numbered(envelope.qos, id),
-                &mut connection.output,
-            );
-            connection.send_quota -= 1;
-            session.inflight.count(id);
-        }
-        // Larger than this connection takes: as if it had been delivered [MQTT-3.1.2-25].
-        _ => {
-            session.inflight.finish(id);
-        }
-    }
-    true
-}
-
-fn numbered(qos: Qos, id: PacketId) -> Delivery {
-    match qos {
-        Qos::AtMostOnce => Delivery::AtMostOnce,
-        Qos::AtLeastOnce => Delivery::AtLeastOnce(id),
-        Qos::ExactlyOnce => Delivery::ExactlyOnce(id),
     }
 }

@@ -3,7 +3,7 @@
 //! A session is *present* from its first CONNECT until it is replaced by a clean start or expires; while it has no
 //! connection it only gathers QoS 1 and 2 messages and waits for its timer.
 
-use crate::id::ConnectionKey;
+use crate::id::{ConnectionKey, SessionNumber};
 use crate::inflight::Inflight;
 use crate::message::Message;
 use crate::permission::Permissions;
@@ -13,11 +13,15 @@ use crate::time::Instant;
 use crate::timers::TimerToken;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
-use weir_codec::{PacketId, TopicFilter, TopicName, Utf8};
+use weir_codec::{PacketId, Qos, TopicFilter, TopicName, Utf8};
 
 /// The state of one client id.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// Its number in the durable state; `None`: it is not there.
+    pub(crate) number: Option<SessionNumber>,
+    /// The sequence of its last delivery in the durable state.
+    pub(crate) last_sequence: u64,
     pub(crate) client_id: Utf8,
     pub(crate) connection: Option<ConnectionKey>,
     pub(crate) permissions: Arc<dyn Permissions>,
@@ -59,6 +63,8 @@ pub(crate) struct Will {
 impl Session {
     pub(crate) fn new(client_id: Utf8, permissions: Arc<dyn Permissions>) -> Self {
         Self {
+            number: None,
+            last_sequence: 0,
             client_id,
             connection: None,
             permissions,
@@ -81,6 +87,15 @@ impl Session {
     /// Whether a message of this topic may be delivered to it.
     pub(crate) fn may_receive(&self, topic: &TopicName) -> bool {
         !self.checks_deliveries || self.permissions.may_receive(topic)
+    }
+
+    /// The sequence of a new delivery with this QoS; `None`: it will not be in the durable state.
+    pub(crate) fn next_sequence(&mut self, qos: Qos) -> Option<u64> {
+        if self.number.is_none() || qos == Qos::AtMostOnce {
+            return None;
+        }
+        self.last_sequence += 1;
+        Some(self.last_sequence)
     }
 
     /// The shared subscriptions among its own.

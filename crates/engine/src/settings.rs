@@ -36,6 +36,8 @@ pub struct Settings {
     pub session_expiry_max_seconds: u32,
     /// Longest Keep Alive of 5.0 clients (told as Server Keep Alive), in seconds; 0 leaves it to the client.
     pub server_keep_alive_seconds: u16,
+    /// Whether there is a store that keeps sessions and retained messages.
+    pub is_durable: bool,
     /// Whether a 3.1 client may have a client id of more than 23 characters.
     pub tolerates_long_3_1_client_ids: bool,
     /// Whether a 5.0 client may have more QoS 2 messages unacknowledged than our Receive Maximum.
@@ -60,6 +62,7 @@ impl Default for Settings {
             max_retained_bytes: 1 << 30,
             session_expiry_max_seconds: 7 * 24 * 3600,
             server_keep_alive_seconds: 0,
+            is_durable: false,
             tolerates_long_3_1_client_ids: true,
             tolerates_receive_maximum_exceeded: false,
         }

@@ -6,22 +6,25 @@
 //!
 //! The caller executes effects after every `handle` and before the next input of the same connection.
 
+mod answers;
 mod connect;
+mod durable;
 mod end;
 mod fan_out;
 mod interest;
 mod publish;
 mod reauthenticate;
 mod remote;
+mod restore;
 mod subscribe;
 #[cfg(test)]
 mod tests;
 
 use crate::connection::{Connection, Phase};
 use crate::end::{End, Violation};
-use crate::gate::Gate;
 use crate::id::{ConnectionKey, Numbers, SessionKey, ShardId};
 use crate::input::{Effect, Input};
+use crate::promises::Promises;
 use crate::remote::Members;
 use crate::retained::Retained;
 use crate::roster::{Roster, mark_dirty};
@@ -53,16 +56,15 @@ pub struct Shard {
     interest: SubscriptionTree<ShardId, Members>,
     /// This shard's members of each shared subscription.
     groups: BTreeMap<TopicFilter, Members>,
-    /// SUBACKs and UNSUBACKs that wait until every shard knows of the interest.
-    answers: Gate<subscribe::Answer>,
-    interest_marks: interest::Marks,
+    promises: Promises<answers::Answer>,
+    /// For each shard, the mark of the last message of its that it is to be told of: it is told in order.
+    published_until: Vec<u64>,
     retained: Retained,
     timers: Timers,
     effects: VecDeque<Effect>,
     /// Logical time: grows with every message between shards.
     clock: u64,
     assigned_ids: u64,
-    numbers: Numbers,
     seed: u64,
 }
 
@@ -79,15 +81,14 @@ impl Shard {
             subscriptions: SubscriptionTree::new(seed.rotate_left(16)),
             interest: SubscriptionTree::new(seed.rotate_left(24)),
             groups: BTreeMap::new(),
-            answers: Gate::new(),
-            interest_marks: interest::Marks::new(id, shards),
+            promises: Promises::new(shards),
+            published_until: alloc::vec![0; usize::from(shards)],
             retained: Retained::new(&settings, shards),
-            roster: Roster::new(settings),
+            roster: Roster::new(settings, Numbers::new(1, id, shards)),
             timers: Timers::default(),
             effects: VecDeque::new(),
             clock: 0,
             assigned_ids: 0,
-            numbers: Numbers::new(1, id, shards),
             seed,
         }
     }
@@ -122,10 +123,13 @@ impl Shard {
             Input::Challenged { connection, data } => self.handle_challenged(connection, &data),
             Input::PermissionsChanged => self.handle_permissions_changed(now),
             Input::Remote { from, remote } => self.handle_remote(now, from, remote),
+            Input::Stored { ticket } => self.handle_stored(now, ticket),
+            Input::StoreFull(is_full) => self.roster.journal.is_full = is_full,
             Input::Timeout => self.handle_timeout(now),
             Input::Shutdown => self.handle_shutdown(now),
         }
         self.end_doomed(now);
+        self.end_step();
     }
 
     /// Bytes came from the client, whole packets or not: it is alive.
@@ -146,8 +150,11 @@ impl Shard {
             Phase::AwaitingConnect { .. } => true,
             Phase::Authenticating { is_challenged, .. } => is_challenged,
             Phase::Connected(_) => {
-                connection.output.len() <= 2 * self.roster.settings.outbox_bytes
+                let settings = &self.roster.settings;
+                connection.is_welcomed
+                    && connection.output.len() <= 2 * settings.outbox_bytes
                     && connection.answers_held < ANSWERS_HELD
+                    && connection.acks_held < settings.receive_maximum
             }
             Phase::Closing => false,
         }
@@ -172,6 +179,7 @@ impl Shard {
         let Some(key) = self.roster.dirty.pop() else {
             self.roster.replay(&self.retained);
             self.end_doomed(self.roster.now);
+            self.end_step();
             return None;
         };
         if let Some(connection) = self.roster.connections.get_mut(key) {
@@ -190,6 +198,7 @@ impl Shard {
         self.roster.now = now;
         self.roster.pump(connection, now);
         self.end_doomed(now);
+        self.end_step();
         if let Some(state) = self.roster.connections.get_mut(connection)
             && !state.output.is_empty()
         {
@@ -272,7 +281,7 @@ impl Shard {
             Packet::Publish(publish) => self.receive_publish(now, key, session, publish),
             Packet::PubAck(ack) => self.receive_puback(now, key, session, &ack),
             Packet::PubRec(ack) => self.receive_pubrec(now, key, session, &ack),
-            Packet::PubRel(ack) => self.receive_pubrel(key, session, &ack),
+            Packet::PubRel(ack) => self.receive_pubrel(now, key, session, &ack),
             Packet::PubComp(ack) => self.receive_pubcomp(now, key, session, &ack),
             Packet::Subscribe(subscribe) => self.receive_subscribe(now, key, session, &subscribe),
             Packet::Unsubscribe(unsubscribe) => {
@@ -301,7 +310,10 @@ impl Shard {
                 Timer::Credentials(key) => self.end(now, key, End::CredentialsExpired),
                 Timer::Session(key) => self.session_timer(now, key),
                 Timer::Retained(topic) => {
-                    self.roster.stats.messages_expired += u64::from(self.retained.tidy(&topic));
+                    if self.retained.tidy(&topic) {
+                        self.roster.stats.messages_expired += 1;
+                        self.forget_retained(&topic);
+                    }
                 }
             }
         }

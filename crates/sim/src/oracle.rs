@@ -179,7 +179,9 @@ impl Oracle {
             (Effect::Respond { .. }, Some(link)) => {
                 self.fail(format!("link {link} answers a challenge that nobody made"));
             }
-            (effect, None) => self.fail(format!("{effect:?} for a connection that does not exist")),
+            (effect @ Effect::Store { .. }, Some(_)) | (effect, None) => {
+                self.fail(format!("{effect:?} for a connection that does not exist"));
+            }
         }
     }
 

@@ -356,6 +356,8 @@ impl Worker {
             }
             // No provider challenges yet.
             Effect::Respond { .. } => {}
+            // Never asked for: nothing is durable yet.
+            Effect::Store { .. } => {}
             Effect::Close { connection, end } => self.close(now, connection, end),
         }
     }

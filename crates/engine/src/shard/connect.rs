@@ -41,7 +41,7 @@ impl Shard {
         if assigned {
             connect.client_id = self.assign_client_id();
         }
-        let home = self.home(&connect.client_id);
+        let home = self.home(connect.client_id.as_bytes());
         if home != self.id {
             return self.move_home(key, home, connect);
         }
@@ -177,6 +177,13 @@ impl Shard {
         if known.is_none() && self.roster.sessions.len() >= self.roster.settings.max_sessions {
             return Err(Refusal::TooManySessions);
         }
+        let is_new = known.is_none() || connect.clean_start;
+        if is_new
+            && self.roster.journal.is_full
+            && expiry_seconds(&self.roster.settings, connect) > 0
+        {
+            return Err(Refusal::StoreFull);
+        }
         Ok(())
     }
 
@@ -194,24 +201,18 @@ impl Shard {
         self.attach(now, key, session, connect, keep_alive_seconds);
         self.expire_at(key, expires_at);
         self.set_renewal(key, Renewal::Idle);
-        // [MQTT-3.2.2-2], [MQTT-3.2.2-3]: Session Present tells whether earlier state is continued. [MQTT-3.1.4-5],
-        // [MQTT-3.2.0-1]: CONNACK is the first thing sent, and [MQTT-3.2.0-2] the only one: nobody comes here twice.
+        // [MQTT-3.2.2-2], [MQTT-3.2.2-3]: Session Present tells whether earlier state is continued.
         connack.session_present = session_present && !fault!(SessionPresentWrong);
-        self.roster.send(key, &Packet::ConnAck(connack));
         self.roster.stats.connections += 1;
-        self.effects.push_back(Effect::Accepted {
-            connection: key,
-            welcome: Box::new(Welcome {
-                client_id: connect.client_id.clone(),
-                user,
-                version: connect.version,
-                session_present,
-                keep_alive_seconds,
-            }),
+        let welcome = Box::new(Welcome {
+            client_id: connect.client_id.clone(),
+            user,
+            version: connect.version,
+            session_present,
+            keep_alive_seconds,
         });
         self.came_online(session);
-        self.roster.resume(key, now);
-        self.roster.pump(key, now);
+        self.welcome(now, (key, session), connack, welcome);
     }
 
     /// The session for this CONNECT [MQTT-3.1.4-4], found by client id [MQTT-3.1.3-2]: the present one
@@ -277,6 +278,9 @@ impl Shard {
         session.expires_at = None;
         session.has_expiry = connect.properties.session_expiry_interval().unwrap_or(0) > 0;
         session.expiry_seconds = expiry_seconds(settings, connect);
+        if session.expiry_seconds > 0 && session.number.is_none() {
+            session.number = self.roster.journal.number_session();
+        }
         // [MQTT-3.1.3-9]: a will that was still waiting is not sent once the session is taken up again.
         // [MQTT-3.1.2-7]
         let old = session.will.take().filter(|_| fault!(WillKeptAtResume));
@@ -306,11 +310,12 @@ impl Shard {
             let due = now.plus_millis(silence_millis);
             connection.timer = Some(self.timers.set(due, Timer::Connection(key)));
         }
+        self.record_session(to, None);
     }
 
-    /// The shard a client id belongs to, the same on every shard.
-    pub(super) fn home(&self, client_id: &Utf8) -> ShardId {
-        let hash = self.homes.hash_one(client_id.as_bytes());
+    /// The shard a client id or a topic belongs to, the same on every shard.
+    pub(super) fn home(&self, name: &[u8]) -> ShardId {
+        let hash = self.homes.hash_one(name);
         ShardId(u16::try_from(hash % u64::from(self.shards)).unwrap_or(0))
     }
 
@@ -340,7 +345,9 @@ impl Shard {
                 .hash_one((self.seed, self.id.0, self.assigned_ids));
             let candidate =
                 Utf8::try_from(format!("weir-{mixed:016x}").as_str()).unwrap_or_default();
-            if self.home(&candidate) == self.id && !self.by_client_id.contains_key(&candidate) {
+            if self.home(candidate.as_bytes()) == self.id
+                && !self.by_client_id.contains_key(&candidate)
+            {
                 return candidate;
             }
         }

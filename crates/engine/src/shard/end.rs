@@ -128,13 +128,8 @@ impl Shard {
             return self.remove_session(now, key);
         }
         // [MQTT-3.1.2-23]: it is kept, for its Session Expiry Interval.
-        session.expires_at = expiry(session, now);
-        if let Some(will) = &mut session.will {
-            will.due_at = Some(match fault!(WillAtOnce) {
-                true => now,
-                false => now.plus_seconds(will.delay_seconds),
-            });
-        }
+        be_absent(session, now);
+        self.record_session(key, Some(now));
         self.session_timer(now, key);
     }
 
@@ -151,6 +146,12 @@ impl Shard {
         let will = session
             .will
             .take_if(|will| will.due_at.is_some_and(|at| at <= now));
+        if will.is_some() {
+            self.forget_will(key);
+        }
+        let Some(session) = self.roster.sessions.get_mut(key) else {
+            return;
+        };
         if fault!(WillTwice) {
             session.will = session.will.take().or_else(|| again(will.as_ref()));
         }
@@ -178,6 +179,7 @@ impl Shard {
             }
             self.unsubscribe(key, filter, false);
         }
+        self.forget_session(&session);
         self.publish_will(now, key, session.will);
     }
 
@@ -185,7 +187,7 @@ impl Shard {
         let Some(mut will) = will else {
             return;
         };
-        will.message.number = MessageNumber(self.numbers.next());
+        will.message.number = MessageNumber(self.roster.journal.numbers.next());
         will.message.expires_at = will.expiry_seconds.map(|seconds| now.plus_seconds(seconds));
         // A retained will that finds no room is still delivered to those who are here.
         let _ = self.publish(now, Some(of), &Arc::new(will.message));
@@ -199,7 +201,18 @@ fn again(will: Option<&Will>) -> Option<Will> {
     Some(will)
 }
 
-/// When a session that has just lost its connection ends; `None`: never.
+/// The session has had no connection since then: when its will is due, and when it ends.
+pub(super) fn be_absent(session: &mut Session, since: Instant) {
+    session.expires_at = expiry(session, since);
+    if let Some(will) = &mut session.will {
+        will.due_at = Some(match fault!(WillAtOnce) {
+            true => since,
+            false => since.plus_seconds(will.delay_seconds),
+        });
+    }
+}
+
+/// When a session that lost its connection at this moment ends; `None`: never.
 fn expiry(session: &Session, now: Instant) -> Option<Instant> {
     let seconds = match fault!(SessionEndsEarly) {
         true => session.expiry_seconds / 2,
@@ -216,14 +229,14 @@ fn farewell(connection: &Connection, end: End) -> Option<Packet> {
     }
     let is_v5 = connection.version == Version::V5;
     match connection.phase {
-        Phase::Connected(_) => is_v5.then(|| {
+        Phase::Connected(_) if connection.is_welcomed => is_v5.then(|| {
             Packet::Disconnect(Disconnect {
                 reason: told(end, PacketType::Disconnect),
                 properties: explain(connection, end),
             })
         }),
-        Phase::AwaitingConnect { .. } | Phase::Authenticating { .. } => refuses(connection, end)
-            .then(|| {
+        Phase::AwaitingConnect { .. } | Phase::Authenticating { .. } | Phase::Connected(_) => {
+            refuses(connection, end).then(|| {
                 // [MQTT-3.2.2-6]: no session is present where CONNECT is refused.
                 Packet::ConnAck(ConnAck {
                     session_present: false,
@@ -234,7 +247,8 @@ fn farewell(connection: &Connection, end: End) -> Option<Packet> {
                         Properties::default()
                     },
                 })
-            }),
+            })
+        }
         Phase::Closing => None,
     }
 }
@@ -258,7 +272,7 @@ fn refuses(connection: &Connection, end: End) -> bool {
             connection.version == Version::V5
                 || error.reason_code() == ReasonCode::UnsupportedProtocolVersion
         }
-        _ => matches!(connection.phase, Phase::Authenticating { .. }),
+        _ => !matches!(connection.phase, Phase::AwaitingConnect { .. }),
     }
 }
 

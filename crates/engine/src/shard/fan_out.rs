@@ -11,7 +11,9 @@ use crate::id::{SessionKey, ShardId};
 use crate::inflight::Identifiers;
 use crate::input::Effect;
 use crate::message::Message;
+use crate::promises::Debtor;
 use crate::remote::{Members, Remote};
+use crate::retained::Stamp;
 use crate::roster::{Roster, identifiers_of};
 use crate::subscription::Subscription;
 use crate::time::Instant;
@@ -61,11 +63,11 @@ impl Shard {
         self.clock += 1;
         let stamp = self.clock;
         let mut cast = Cast::fresh(Arc::clone(message), now);
-        let retained_full = message.retain && self.retained.check_room(message).is_err();
+        let retained_full = message.retain
+            && (self.retained.check_room(message).is_err() || self.roster.journal.is_full);
         let retains = message.retain && !retained_full;
         if retains {
-            self.retained
-                .set(cast.keep(), (stamp, self.id), now, &mut self.timers);
+            self.set_retained(now, &cast.keep(), (stamp, self.id));
         }
         let wanted = self.wanted(message);
         let mut delivered = self.fan_out(publisher, &mut cast);
@@ -77,6 +79,14 @@ impl Shard {
             (true, _) => Routed::RetainedFull,
             (false, true) => Routed::ToSome,
             (false, false) => Routed::ToNobody,
+        }
+    }
+
+    /// Sets or deletes a topic's retained message, unless a later one is there.
+    pub(super) fn set_retained(&mut self, now: Instant, message: &Arc<Message>, stamp: Stamp) {
+        let timers = &mut self.timers;
+        if self.retained.set(Arc::clone(message), stamp, now, timers) {
+            self.record_retained(message, stamp);
         }
     }
 
@@ -154,6 +164,7 @@ impl Shard {
     /// Hands the message to the other shards that want it, and to all of them if it is retained.
     fn forward(&mut self, cast: &mut Cast, wanted: &Wanted, stamp: u64, retains: bool) -> bool {
         let mut delivered = false;
+        let is_awaited = self.roster.journal.is_open() && cast.message().qos != Qos::AtMostOnce;
         for to in (0..self.shards)
             .map(ShardId)
             .filter(|shard| *shard != self.id)
@@ -172,7 +183,11 @@ impl Shard {
                     groups,
                     retains,
                     stamp,
+                    is_awaited,
                 };
+                if is_awaited {
+                    self.promises.ask(Debtor::Publish(to));
+                }
                 self.effects.push_back(Effect::Forward { to, remote });
             }
         }

@@ -1,51 +1,18 @@
 //! Which shards have interest in which filter.
 //!
 //! A shard tells all others when its first subscription to a filter is made and when its last one is gone; of a shared
-//! subscription it tells every change in the number of members. Each telling carries a mark, the others answer with the
-//! mark they have reached, and a SUBACK leaves when every shard has reached the mark of its subscriptions: a message that
-//! any shard accepts after that is delivered.
+//! subscription it tells every change in the number of members. Each telling is answered, and a
+//! SUBACK leaves when every shard has answered all that was told until then: a message that any shard accepts after that is
+//! delivered.
 
 use super::Shard;
 use crate::id::{SessionKey, ShardId};
 use crate::input::Effect;
+use crate::promises::Debtor;
 use crate::remote::{Members, Remote};
 use crate::subscription::Subscription;
-use crate::time::Instant;
 use alloc::vec::Vec;
 use weir_codec::TopicFilter;
-
-/// How far the telling of interest has got.
-#[derive(Debug)]
-pub(super) struct Marks {
-    told: u64,
-    /// For each shard, what it has answered; our own stands at the end of all marks.
-    seen: Vec<u64>,
-}
-
-impl Marks {
-    pub(super) fn new(own: ShardId, shards: u16) -> Self {
-        let seen = (0..shards)
-            .map(|shard| if shard == own.0 { u64::MAX } else { 0 })
-            .collect();
-        Self { told: 0, seen }
-    }
-
-    /// The mark that everything told so far has.
-    pub(super) fn told(&self) -> u64 {
-        self.told
-    }
-
-    /// The mark that every shard has seen.
-    pub(super) fn seen_by_all(&self) -> u64 {
-        self.seen.iter().copied().min().unwrap_or(u64::MAX)
-    }
-
-    fn see(&mut self, shard: ShardId, mark: u64) {
-        if let Some(seen) = self.seen.get_mut(usize::from(shard.0)) {
-            *seen = (*seen).max(mark);
-        }
-    }
-}
 
 impl Shard {
     /// Enters a subscription of a session that is here; returns whether the session did not have it before.
@@ -123,24 +90,10 @@ impl Shard {
         });
     }
 
-    pub(super) fn interest_told(
-        &mut self,
-        from: ShardId,
-        filter: &TopicFilter,
-        members: Members,
-        mark: u64,
-    ) {
+    pub(super) fn interest_told(&mut self, from: ShardId, filter: &TopicFilter, members: Members) {
         self.enter_interest(from, filter, members);
-        let remote = Remote::InterestSeen { mark };
+        let remote = Remote::InterestSeen;
         self.effects.push_back(Effect::Forward { to: from, remote });
-    }
-
-    pub(super) fn interest_seen(&mut self, now: Instant, by: ShardId, mark: u64) {
-        self.interest_marks.see(by, mark);
-        self.answers.pass(self.interest_marks.seen_by_all());
-        while let Some(answer) = self.answers.release() {
-            self.give_answer(now, answer);
-        }
     }
 
     fn count_presence(&mut self, key: SessionKey, change: impl Fn(&mut Members)) {
@@ -174,11 +127,6 @@ impl Shard {
     }
 
     fn tell_interest(&mut self, filter: &TopicFilter, members: Members) {
-        if self.shards == 1 {
-            return;
-        }
-        self.interest_marks.told += 1;
-        let mark = self.interest_marks.told;
         for to in (0..self.shards)
             .map(ShardId)
             .filter(|shard| *shard != self.id)
@@ -186,8 +134,8 @@ impl Shard {
             let remote = Remote::Interest {
                 filter: filter.clone(),
                 members,
-                mark,
             };
+            self.promises.ask(Debtor::Interest(to));
             self.effects.push_back(Effect::Forward { to, remote });
         }
     }

@@ -12,10 +12,11 @@ use super::Shard;
 use super::fan_out::Routed;
 use crate::end::{End, Violation};
 use crate::id::{ConnectionKey, MessageNumber, SessionKey};
-use crate::inflight::Awaiting;
+use crate::inflight::{Awaiting, Identifiers};
 use crate::input::Report;
 use crate::message::Message;
 use crate::permission::{Asked, Permissions};
+use crate::record::{self, DeliveryRecord, Key, Record};
 use crate::time::Instant;
 use alloc::sync::Arc;
 use weir_codec::{
@@ -37,18 +38,23 @@ impl Shard {
         };
         if self.is_repeated(session, publish.delivery) {
             // [MQTT-4.3.3-10]: known already: acknowledged again, not published again.
-            return self.acknowledge(key, publish.delivery, ReasonCode::Success);
+            return self.acknowledge(now, key, publish.delivery, ReasonCode::Success);
         }
         if !self.may_publish(session, &topic) {
             self.report_denial(key, session, |permissions| {
                 let rule = permissions.rule(Asked::Publish(&topic));
                 Report::PublishDenied(topic.detached(), rule)
             });
-            return self.refuse_publish(now, key, publish.delivery, ReasonCode::NotAuthorized);
+            let end = End::Violation(Violation::PublishNotAuthorized);
+            let reason = ReasonCode::NotAuthorized;
+            return self.refuse_publish(now, key, publish.delivery, reason, end);
         }
         let delivery = publish.delivery;
+        if self.roster.journal.is_full && delivery.qos() != Qos::AtMostOnce {
+            return self.refuse_for_room(now, key, delivery, End::StoreFull);
+        }
         let message = Message {
-            number: MessageNumber(self.numbers.next()),
+            number: MessageNumber(self.roster.journal.numbers.next()),
             topic,
             qos: delivery.qos(),
             retain: publish.retain,
@@ -61,12 +67,18 @@ impl Shard {
         };
         match self.publish(now, Some(session), &Arc::new(message)) {
             Routed::RetainedFull => {
-                self.refuse_publish(now, key, delivery, ReasonCode::QuotaExceeded);
+                self.refuse_for_room(now, key, delivery, End::RetainedFull);
             }
             Routed::ToNobody => {
-                self.received(key, session, delivery, ReasonCode::NoMatchingSubscribers);
+                self.received(
+                    now,
+                    key,
+                    session,
+                    delivery,
+                    ReasonCode::NoMatchingSubscribers,
+                );
             }
-            Routed::ToSome => self.received(key, session, delivery, ReasonCode::Success),
+            Routed::ToSome => self.received(now, key, session, delivery, ReasonCode::Success),
         }
     }
 
@@ -130,6 +142,7 @@ impl Shard {
     /// An id of QoS 1 is not remembered: it begins a new message at once [MQTT-4.3.2-5].
     fn received(
         &mut self,
+        now: Instant,
         key: ConnectionKey,
         session: SessionKey,
         delivery: Delivery,
@@ -139,21 +152,40 @@ impl Shard {
             (delivery, self.roster.sessions.get_mut(session))
         {
             session.received.insert(id);
+            if let Some(number) = session.number {
+                self.roster.journal.put(Record::Received(number, id));
+            }
         }
-        self.acknowledge(key, delivery, reason);
+        self.acknowledge(now, key, delivery, reason);
     }
 
     /// [MQTT-2.2.1-5], [MQTT-3.3.4-1]: QoS 1 with PUBACK [MQTT-4.3.2-4], QoS 2 with PUBREC [MQTT-4.3.3-8].
-    fn acknowledge(&mut self, key: ConnectionKey, delivery: Delivery, reason: ReasonCode) {
+    fn acknowledge(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        delivery: Delivery,
+        reason: ReasonCode,
+    ) {
         if fault!(AnswersTwice)
             && let Some(id) = delivery.packet_id()
         {
             self.roster.send(key, &Packet::PubAck(ack(id, reason)));
         }
+        let packet = match delivery {
+            Delivery::AtMostOnce => return,
+            Delivery::AtLeastOnce(id) => Packet::PubAck(ack(id, reason)),
+            Delivery::ExactlyOnce(id) => Packet::PubRec(ack(id, reason)),
+        };
+        self.acknowledge_with(now, key, packet);
+    }
+
+    /// There is no room for what the client asked to be kept. A QoS 0 message need not be: it was delivered.
+    fn refuse_for_room(&mut self, now: Instant, key: ConnectionKey, delivery: Delivery, end: End) {
         match delivery {
-            Delivery::AtMostOnce => {}
-            Delivery::AtLeastOnce(id) => self.roster.send(key, &Packet::PubAck(ack(id, reason))),
-            Delivery::ExactlyOnce(id) => self.roster.send(key, &Packet::PubRec(ack(id, reason))),
+            Delivery::AtMostOnce => self.roster.stats.messages_dropped += 1,
+            // [MQTT3-4.8.0-2]
+            _ => self.refuse_publish(now, key, delivery, ReasonCode::QuotaExceeded, end),
         }
     }
 
@@ -165,20 +197,14 @@ impl Shard {
         key: ConnectionKey,
         delivery: Delivery,
         reason: ReasonCode,
+        end: End,
     ) {
-        let is_v5 = self
-            .roster
-            .connections
-            .get(key)
-            .is_some_and(|connection| connection.version == Version::V5);
+        let connection = self.roster.connections.get(key);
+        let is_v5 = connection.is_some_and(|connection| connection.version == Version::V5);
         self.roster.stats.messages_dropped += 1;
-        match (is_v5, delivery, reason) {
-            (true, _, _) => self.acknowledge(key, delivery, reason),
-            // A retained QoS 0 message need not be stored; it was delivered.
-            (false, Delivery::AtMostOnce, ReasonCode::QuotaExceeded) => {}
-            // [MQTT3-4.8.0-2]
-            (false, _, ReasonCode::QuotaExceeded) => self.end(now, key, End::RetainedFull),
-            (false, _, _) => self.end(now, key, End::Violation(Violation::PublishNotAuthorized)),
+        match is_v5 {
+            true => self.acknowledge(now, key, delivery, reason),
+            false => self.end(now, key, end),
         }
     }
 
@@ -212,21 +238,43 @@ impl Shard {
                 // [MQTT-4.3.3-4], [MQTT-4.4.0-2]: the client refused the message; there is no PUBREL.
                 return self.finish(now, key, session, id);
             }
-            Some(Stage::Published(Qos::ExactlyOnce) | Stage::Released) => {
-                if let Some(session) = self.roster.sessions.get_mut(session) {
-                    session.inflight.release(id);
-                }
+            Some(Stage::Published(Qos::ExactlyOnce)) => {
+                self.release(session, id);
                 ReasonCode::Success
             }
+            Some(Stage::Released) => ReasonCode::Success,
             Some(Stage::Published(_)) => {
                 return self.end(now, key, End::Violation(Violation::Unexpected("PUBREC")));
             }
             None => ReasonCode::PacketIdentifierNotFound,
         };
-        self.roster.send(key, &Packet::PubRel(ack(id, reason)));
+        self.acknowledge_with(now, key, Packet::PubRel(ack(id, reason)));
     }
 
-    pub(super) fn receive_pubrel(&mut self, key: ConnectionKey, session: SessionKey, rel: &Ack) {
+    /// The message is the client's: PUBREL follows when that is durable, for the client then forgets the id.
+    fn release(&mut self, session: SessionKey, id: PacketId) {
+        let Some(session) = self.roster.sessions.get_mut(session) else {
+            return;
+        };
+        if let (Some(sequence), Some(number)) = (session.inflight.release(id), session.number) {
+            self.roster.journal.put(Record::Delivery(DeliveryRecord {
+                session: number,
+                sequence,
+                qos: Qos::ExactlyOnce,
+                retain: false,
+                identifiers: Identifiers::new(),
+                stage: record::Stage::Released(id),
+            }));
+        }
+    }
+
+    pub(super) fn receive_pubrel(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        session: SessionKey,
+        rel: &Ack,
+    ) {
         let Some(session) = self.roster.sessions.get_mut(session) else {
             return;
         };
@@ -235,13 +283,16 @@ impl Shard {
             true => session.received.contains(&rel.packet_id),
             false => session.received.remove(&rel.packet_id),
         };
+        if let (true, Some(number)) = (known, session.number) {
+            let key = Key::Received(number, rel.packet_id);
+            self.roster.journal.delete(key);
+        }
         let reason = if known {
             ReasonCode::Success
         } else {
             ReasonCode::PacketIdentifierNotFound
         };
-        self.roster
-            .send(key, &Packet::PubComp(ack(rel.packet_id, reason)));
+        self.acknowledge_with(now, key, Packet::PubComp(ack(rel.packet_id, reason)));
     }
 
     pub(super) fn receive_pubcomp(
@@ -264,7 +315,7 @@ impl Shard {
         let session = self.roster.sessions.get(session)?;
         Some(match session.inflight.awaiting(id)? {
             Awaiting::Publish(envelope) => Stage::Published(envelope.qos),
-            Awaiting::Release => Stage::Released,
+            Awaiting::Release(_) => Stage::Released,
         })
     }
 
@@ -276,9 +327,13 @@ impl Shard {
         ) else {
             return;
         };
-        if session.inflight.finish(id) && !fault!(QuotaNotRestored) {
+        let finished = session.inflight.finish(id);
+        if finished.restores_quota && !fault!(QuotaNotRestored) {
             connection.restore_send_quota();
         }
+        let number = session.number;
+        let journal = &mut self.roster.journal;
+        journal.delete_delivery(number, finished.sequence);
         self.roster.pump(key, now);
     }
 }

@@ -257,9 +257,15 @@ impl Shard {
                 Coverage::Nothing => ended.push(filter.clone()),
             }
         }
-        session
-            .queue
-            .retain(|waiting| permissions.may_receive(&waiting.message.topic));
+        let number = session.number;
+        let journal = &mut self.roster.journal;
+        session.queue.retain(|waiting| {
+            let may = permissions.may_receive(&waiting.message.topic);
+            if !may {
+                journal.delete_delivery(number, waiting.sequence);
+            }
+            may
+        });
         let denied = |will: &mut crate::session::Will| {
             !super::publish::is_allowed(&**permissions, &will.message.topic)
         };
@@ -267,6 +273,7 @@ impl Shard {
             let topic = will.message.topic;
             let rule = permissions.rule(Asked::Publish(&topic));
             self.report(key, Report::WillDeleted(topic, rule));
+            self.forget_will(key);
         }
         for filter in &ended {
             self.take_back(key, filter);

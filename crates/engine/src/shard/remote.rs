@@ -5,9 +5,9 @@
 
 use super::Shard;
 use crate::id::ShardId;
+use crate::promises::Debtor;
 use crate::remote::Remote;
 use crate::time::Instant;
-use alloc::sync::Arc;
 
 impl Shard {
     pub(super) fn handle_remote(&mut self, now: Instant, from: ShardId, remote: Remote) {
@@ -17,23 +17,22 @@ impl Shard {
                 groups,
                 retains,
                 stamp,
+                is_awaited,
             } => {
                 if !fault!(ClockStandsStill) {
                     self.clock = self.clock.max(stamp);
                 }
                 if retains {
-                    let message = Arc::clone(&message);
-                    self.retained
-                        .set(message, (stamp, from), now, &mut self.timers);
+                    self.set_retained(now, &message, (stamp, from));
                 }
                 self.publish_remote(now, message, &groups);
+                if is_awaited {
+                    self.confirm_publish(now, from);
+                }
             }
-            Remote::Interest {
-                filter,
-                members,
-                mark,
-            } => self.interest_told(from, &filter, members, mark),
-            Remote::InterestSeen { mark } => self.interest_seen(now, from, mark),
+            Remote::Published => self.answered(now, Debtor::Publish(from)),
+            Remote::Interest { filter, members } => self.interest_told(from, &filter, members),
+            Remote::InterestSeen => self.answered(now, Debtor::Interest(from)),
         }
     }
 }

@@ -1,11 +1,9 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 //!
 //! Every filter of a packet is judged on its own and has its own code in the answer, in the order of the packet
-//! [MQTT-3.8.4-5], [MQTT-3.8.4-6], [MQTT-3.9.3-1]. The SUBACK may have to wait until the other shards know; see
-//! interest.rs.
+//! [MQTT-3.8.4-5], [MQTT-3.8.4-6], [MQTT-3.9.3-1]. The SUBACK may have to wait; see answers.rs.
 
 use super::Shard;
-use crate::connection::Connection;
 use crate::id::{ConnectionKey, SessionKey};
 use crate::input::Report;
 use crate::permission::{Asked, Coverage};
@@ -17,14 +15,6 @@ use weir_codec::{
     Packet, Properties, Qos, ReasonCode, SubAck, Subscribe, SubscriptionOptions, TopicFilter,
     UnsubAck, Unsubscribe,
 };
-
-/// A SUBACK or UNSUBACK and what follows it: the retained messages of the new subscriptions.
-#[derive(Debug)]
-pub(super) struct Answer {
-    connection: ConnectionKey,
-    packet: Packet,
-    replays: Vec<(TopicFilter, Replay)>,
-}
 
 impl Shard {
     pub(super) fn receive_subscribe(
@@ -53,55 +43,7 @@ impl Shard {
             reasons,
             properties: Properties::default(),
         };
-        let answer = Answer {
-            connection: key,
-            packet: Packet::SubAck(suback),
-            replays,
-        };
-        // [MQTT-3.8.4-1]: SUBSCRIBE is answered with SUBACK, when every shard knows of the interest.
-        self.hold_answer(now, answer);
-    }
-
-    fn hold_answer(&mut self, now: Instant, answer: Answer) {
-        let key = answer.connection;
-        self.count_held(key, 1);
-        self.answers.pass(self.interest_marks.seen_by_all());
-        if fault!(SubAckTooEarly) {
-            return self.give_answer(now, answer);
-        }
-        if let Some(answer) = self.answers.hold(self.interest_marks.told(), answer) {
-            self.give_answer(now, answer);
-        }
-    }
-
-    fn count_held(&mut self, key: ConnectionKey, change: i16) {
-        if let Some(connection) = self.roster.connections.get_mut(key) {
-            connection.answers_held = connection.answers_held.saturating_add_signed(change);
-        }
-    }
-
-    pub(super) fn give_answer(&mut self, now: Instant, answer: Answer) {
-        let key = answer.connection;
-        self.count_held(key, -1);
-        let Some(session) = self
-            .roster
-            .connections
-            .get(key)
-            .and_then(Connection::session)
-        else {
-            return;
-        };
-        self.roster.send(key, &answer.packet);
-        if let Some(session) = self.roster.sessions.get_mut(session) {
-            // A subscription may have been taken back while its SUBACK waited.
-            let still = |filter: &TopicFilter| session.subscriptions.contains(filter);
-            let replays = answer
-                .replays
-                .into_iter()
-                .filter(|(filter, _)| still(filter));
-            session.replays.extend(replays);
-        }
-        self.roster.pump(key, now);
+        self.answer_subscriber(now, key, Packet::SubAck(suback), replays);
     }
 
     fn subscribe_one(
@@ -119,6 +61,7 @@ impl Shard {
         let filter = filter.detached();
         let subscription = Subscription::new(options, identifier);
         let is_new = self.subscribe(key, filter.clone(), subscription);
+        self.record_subscription(key, &filter, subscription);
         // [MQTT-3.8.4-4]: also when it replaces another. A shared subscription is given no retained messages when it
         // is made.
         let wants =
@@ -157,7 +100,9 @@ impl Shard {
             Coverage::Whole | Coverage::Nothing => {}
         }
         let full = session.subscriptions.len() >= settings.max_subscriptions_per_session;
-        (full && !session.subscriptions.contains(filter)).then_some(ReasonCode::QuotaExceeded)
+        let full = full && !session.subscriptions.contains(filter);
+        let can_last = session.number.is_none() || !self.roster.journal.is_full;
+        (full || !can_last).then_some(ReasonCode::QuotaExceeded)
     }
 
     pub(super) fn receive_unsubscribe(
@@ -180,12 +125,7 @@ impl Shard {
             reasons: reasons.collect(),
             properties: Properties::default(),
         };
-        let answer = Answer {
-            connection: key,
-            packet: Packet::UnsubAck(unsuback),
-            replays: Vec::new(),
-        };
-        self.hold_answer(now, answer);
+        self.answer_subscriber(now, key, Packet::UnsubAck(unsuback), Vec::new());
     }
 
     fn unsubscribe_one(&mut self, key: SessionKey, filter: &TopicFilter) -> ReasonCode {
@@ -210,6 +150,7 @@ impl Shard {
             session.subscriptions.remove(filter);
             session.replays.remove(filter);
         }
+        self.forget_subscription(key, filter);
         true
     }
 }

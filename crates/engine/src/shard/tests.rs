@@ -6,6 +6,8 @@
 mod conformance;
 mod conformance_3;
 mod delivery;
+mod disk;
+mod durable;
 mod ends;
 mod grant;
 mod reauthenticate;

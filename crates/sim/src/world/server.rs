@@ -283,7 +283,10 @@ impl World<'_> {
             }
             Effect::Close { connection, end } => self.close(shard, link, connection, end),
             // Nobody in a script authenticates in several steps.
-            Effect::Forward { .. } | Effect::Report { .. } | Effect::Respond { .. } => {}
+            Effect::Forward { .. }
+            | Effect::Report { .. }
+            | Effect::Respond { .. }
+            | Effect::Store { .. } => {}
         }
     }
 
@@ -438,7 +441,7 @@ fn link_of(effect: &Effect) -> Option<ConnectionKey> {
         | Effect::Accepted { connection, .. }
         | Effect::Respond { connection, .. }
         | Effect::Close { connection, .. } => Some(*connection),
-        Effect::Forward { .. } | Effect::Report { .. } => None,
+        Effect::Forward { .. } | Effect::Report { .. } | Effect::Store { .. } => None,
     }
 }
 

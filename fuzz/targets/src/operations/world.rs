@@ -113,7 +113,8 @@ impl World {
                     },
                 );
             }
-            Effect::Accepted { .. } => {}
+            // There is no store here, so nothing is to be kept.
+            Effect::Accepted { .. } | Effect::Store { .. } => {}
             Effect::Forward { to, remote } => {
                 let pair = (shard, usize::from(to.0));
                 self.mail.entry(pair).or_default().push_back(remote);

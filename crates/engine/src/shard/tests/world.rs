@@ -3,7 +3,7 @@
 //! ```text
 //! a> CONNECT v5 keep=60 expiry=10 dirty will=t/w will-delay=5   (dirty: Clean Start 0; the client id is the name)
 //! a> SUBSCRIBE t/# q1 nolocal rap rh=1 sid=7          a> UNSUBSCRIBE t/#
-//! a> PUBLISH t/x hello q1 id=3 retain dup alias=2 expiry=9 user=k:v     (`-` for an empty payload or topic)
+//! a> PUBLISH t/x hello q1 id=3 retain dup alias=2 life=9 user=k:v     (`-` for an empty payload or topic)
 //! a> PUBACK id=3   PUBREC   PUBREL   PUBCOMP          a> PINGREQ   a> DISCONNECT 0x04 expiry=5
 //! a< PUBLISH t/x hello q1 id=1                        a< CONNACK present
 //! a> CONNECT v5 user-name=wrong     is refused by authentication; `lingers`: its transport is slow to close
@@ -14,8 +14,11 @@
 //! a! close            the client's transport goes away
 //! a? end text         how the engine ended the connection
 //! wait 5              seconds pass
+//! store stalls        the store answers no more; `works`; `full`, `has room`
+//! crash               the broker is started again with what the store has; everybody's transport is gone
 //! ```
 
+use super::disk::Disk;
 use super::grant;
 use crate::end::Lost;
 use crate::{ConnectionKey, Effect, Input, Instant, Settings, Shard, ShardId};
@@ -27,6 +30,8 @@ use bytes::{Bytes, BytesMut};
 use weir_codec::*;
 
 pub(super) struct World {
+    settings: Settings,
+    disk: Disk,
     shards: Vec<Shard>,
     mail: VecDeque<(ShardId, ShardId, crate::Remote)>,
     clients: BTreeMap<String, Client>,
@@ -55,9 +60,11 @@ impl World {
     }
 
     pub(super) fn with(shards: u16, settings: Settings) -> Self {
-        let shard = move |id| Shard::new(ShardId(id), shards, settings.clone(), 7);
+        let shard = |id| Shard::new(ShardId(id), shards, settings.clone(), 7);
         Self {
+            disk: Disk::default(),
             shards: (0..shards).map(shard).collect(),
+            settings,
             mail: VecDeque::new(),
             clients: BTreeMap::new(),
             now: Instant::from_millis(1_000),
@@ -154,8 +161,43 @@ impl World {
                     self.tell(shard, Input::PermissionsChanged);
                 }
             }
+            _ if head == "store" => self.store(rest),
+            _ if head == "crash" => self.crash(),
             _ => panic!("what is {line:?}?"),
         }
+    }
+
+    fn store(&mut self, what: &str) {
+        match what {
+            "stalls" => self.disk.is_stalled = true,
+            "works" => self.disk.is_stalled = false,
+            "full" | "has room" => {
+                for shard in 0..self.shards.len() {
+                    self.tell(shard, Input::StoreFull(what == "full"));
+                }
+            }
+            _ => panic!("stalls, works, full or has room?"),
+        }
+        self.settle();
+    }
+
+    fn crash(&mut self) {
+        let (records, first_number) = self.disk.crash();
+        let shards = u16::try_from(self.shards.len()).unwrap();
+        self.mail.clear();
+        self.clients.clear();
+        for id in 0..shards {
+            let mut shard = Shard::new(ShardId(id), shards, self.settings.clone(), 8);
+            shard.restore(self.now, &records, first_number);
+            self.shards[usize::from(id)] = shard;
+        }
+        self.settle();
+        assert!(self.shards.iter().all(Shard::is_settled));
+    }
+
+    /// How many records the store has.
+    pub(super) fn records(&self) -> usize {
+        self.disk.len()
     }
 
     fn expect(&mut self, name: &str, text: &str) {
@@ -316,6 +358,11 @@ impl World {
                 moved = true;
                 self.shards[usize::from(to.0)].handle(self.now, Input::Remote { from, remote });
             }
+            if let Some((shard, ticket)) = self.disk.take() {
+                moved = true;
+                let shard = &mut self.shards[usize::from(shard.0)];
+                shard.handle(self.now, Input::Stored { ticket });
+            }
             if !moved {
                 return;
             }
@@ -360,6 +407,10 @@ impl World {
                 );
             }
             Effect::Accepted { .. } => {}
+            Effect::Store { ticket, changes } => {
+                let from = ShardId(u16::try_from(shard).unwrap());
+                self.disk.push(from, ticket, changes);
+            }
             Effect::Forward { to, remote } => {
                 let from = ShardId(u16::try_from(shard).unwrap());
                 self.mail.push_back((from, to, remote));

@@ -1,0 +1,196 @@
+//! Sending: one PUBLISH into one connection's output.
+//!
+//! Packet id, alias and quota change with the frame, or not at all; what lasts is told to the journal in the same breath.
+//! Whether there is room is asked before.
+
+use crate::aliases::Alias;
+use crate::cast::{Cast, Variant};
+use crate::connection::Connection;
+use crate::id::ConnectionKey;
+use crate::inflight::{Awaiting, Envelope, Identifiers};
+use crate::journal::{Journal, Unsent};
+use crate::session::Session;
+use crate::settings::Settings;
+use crate::stats::Stats;
+use crate::time::Instant;
+use alloc::sync::Arc;
+use weir_codec::{Ack, Delivery, Packet, PacketId, Properties, Qos, ReasonCode};
+
+/// Whether something may be added to the connection's output now.
+pub(crate) fn has_room(settings: &Settings, connection: &Connection) -> bool {
+    connection.is_welcomed && connection.output.len() < settings.outbox_bytes
+}
+
+/// Whether one more message of this QoS may be in flight [MQTT-3.3.4-9], [MQTT-4.9.0-2].
+pub(crate) fn has_window(
+    settings: &Settings,
+    session: &Session,
+    connection: &Connection,
+    qos: Qos,
+) -> bool {
+    qos == Qos::AtMostOnce
+        || ((connection.send_quota > 0 || fault!(ReceiveMaximumIgnored))
+            && session.inflight.has_free_id()
+            && session.inflight.len() < usize::from(settings.inflight_maximum))
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy)]
+pub(crate) enum Sent {
+    Enqueued,
+    /// Larger than the client takes: as if it had been delivered [MQTT-3.1.2-25].
+    TooLarge,
+}
+
+pub(crate) fn count(stats: &mut Stats, sent: Sent) {
+    match sent {
+        Sent::Enqueued => stats.messages_sent += 1,
+        Sent::TooLarge => stats.messages_dropped += 1,
+    }
+}
+
+/// What a delivery is, its message aside.
+pub(crate) struct Shape {
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+    pub(crate) identifiers: Identifiers,
+    pub(crate) sequence: Option<u64>,
+}
+
+/// Encodes one PUBLISH into the connection's output; packet id, alias and quota change with the frame, or not at all.
+/// One whose packet id has to be durable first is sent later; it takes no alias, since others may overtake it.
+pub(crate) fn publish(
+    journal: &mut Journal,
+    session: &mut Session,
+    (key, connection): (ConnectionKey, &mut Connection),
+    shape: Shape,
+    cast: &mut Cast,
+) -> Sent {
+    let Shape {
+        qos,
+        retain,
+        identifiers,
+        sequence,
+    } = shape;
+    let waits_for_store = qos == Qos::ExactlyOnce && sequence.is_some();
+    let alias = match waits_for_store {
+        true => None,
+        false => connection.aliases_out.choose(&cast.message().topic),
+    };
+    let variant = Variant {
+        version: connection.version,
+        has_packet_id: qos != Qos::AtMostOnce,
+        alias,
+        identifiers,
+    };
+    let kept = (qos != Qos::AtMostOnce).then(|| Envelope {
+        message: cast.keep(),
+        qos,
+        retain,
+        identifiers: variant.identifiers.clone(),
+        sequence,
+    });
+    let frame = match cast.frame(variant) {
+        Ok(frame)
+            if frame.wire_bytes() <= connection.max_packet_bytes as usize
+                || fault!(MaximumPacketSizeIgnored) =>
+        {
+            frame
+        }
+        _ => {
+            journal.delete_delivery(session.number, sequence);
+            return Sent::TooLarge;
+        }
+    };
+    let Some(envelope) = kept else {
+        frame.write(false, retain, Delivery::AtMostOnce, &mut connection.output);
+        return sent(connection, alias, cast);
+    };
+    let Some(id) = session.inflight.send(envelope) else {
+        journal.delete_delivery(session.number, sequence);
+        return Sent::TooLarge;
+    };
+    if let Some(Awaiting::Publish(envelope)) = session.inflight.awaiting(id) {
+        journal.put_delivery(session.number, envelope, Some(id));
+    }
+    connection.send_quota = connection.send_quota.saturating_sub(1);
+    if waits_for_store {
+        journal.send_later(Unsent {
+            connection: key,
+            packet_id: id,
+            retain,
+            frame: frame.clone(),
+        });
+    } else {
+        // [MQTT-3.3.1-3], [MQTT-4.3.1-1], [MQTT-4.3.2-2], [MQTT-4.3.3-2]: DUP 0, whatever came in.
+        frame.write(false, retain, numbered(qos, id), &mut connection.output);
+    }
+    sent(connection, alias, cast)
+}
+
+fn sent(connection: &mut Connection, alias: Option<Alias>, cast: &Cast) -> Sent {
+    if let Some(alias) = alias {
+        connection.aliases_out.record(&cast.message().topic, alias);
+    }
+    Sent::Enqueued
+}
+
+/// Sends again what was in flight when the last connection ended [MQTT-4.4.0-1], to this session and no other
+/// [MQTT-4.8.2-4], [MQTT-4.8.2-5], expired or not [MQTT-4.3.3-7]; returns false if the window is full.
+pub(crate) fn resend(
+    journal: &mut Journal,
+    session: &mut Session,
+    connection: &mut Connection,
+    id: PacketId,
+    now: Instant,
+) -> bool {
+    let envelope = match session.inflight.awaiting(id) {
+        None => return true,
+        Some(Awaiting::Release(_)) => {
+            connection.send(&Packet::PubRel(Ack {
+                packet_id: id,
+                reason: ReasonCode::Success,
+                properties: Properties::default(),
+            }));
+            return true;
+        }
+        Some(Awaiting::Publish(envelope)) => envelope,
+    };
+    if connection.send_quota == 0 {
+        return false;
+    }
+    let mut cast = Cast::kept(Arc::clone(&envelope.message), now);
+    let variant = Variant {
+        version: connection.version,
+        has_packet_id: true,
+        alias: None,
+        identifiers: envelope.identifiers.clone(),
+    };
+    match cast.frame(variant) {
+        Ok(frame) if frame.wire_bytes() <= connection.max_packet_bytes as usize => {
+            // [MQTT-3.3.1-1]: a PUBLISH that is sent again carries DUP 1.
+            frame.write(
+                !fault!(ResentWithoutDup),
+                envelope.retain,
+                numbered(envelope.qos, id),
+                &mut connection.output,
+            );
+            connection.send_quota -= 1;
+            session.inflight.count(id);
+        }
+        // Larger than this connection takes: as if it had been delivered [MQTT-3.1.2-25].
+        _ => {
+            let finished = session.inflight.finish(id);
+            journal.delete_delivery(session.number, finished.sequence);
+        }
+    }
+    true
+}
+
+fn numbered(qos: Qos, id: PacketId) -> Delivery {
+    match qos {
+        Qos::AtMostOnce => Delivery::AtMostOnce,
+        Qos::AtLeastOnce => Delivery::AtLeastOnce(id),
+        Qos::ExactlyOnce => Delivery::ExactlyOnce(id),
+    }
+}

@@ -1,0 +1,262 @@
+//! Answers, given at once or when what they promise has happened.
+//!
+//! PUBACK, PUBREC, PUBREL and PUBCOMP wait for the store where it has something to keep, and for other shards that the
+//! message went to; none of one connection overtakes another [MQTT-4.6.0-2], [MQTT-4.6.0-3], [MQTT-4.6.0-4]. SUBACK waits
+//! until every shard knows as well. CONNACK of a session that lasts waits until the session does, and what the session
+//! is sent waits for CONNACK. Nothing else waits.
+
+use super::Shard;
+use crate::connection::Connection;
+use crate::id::{ConnectionKey, SessionKey, ShardId};
+use crate::inflight::Awaiting;
+use crate::input::{Effect, Welcome};
+use crate::journal::Unsent;
+use crate::promises::Debtor;
+use crate::remote::Remote;
+use crate::retained::Replay;
+use crate::roster::mark_dirty;
+use crate::time::Instant;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use weir_codec::{ConnAck, Delivery, Packet, TopicFilter};
+
+/// What may have to wait.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// PUBACK, PUBREC, PUBREL or PUBCOMP.
+    Acknowledgement {
+        connection: ConnectionKey,
+        packet: Packet,
+    },
+    /// SUBACK or UNSUBACK, and then the retained messages of the new subscriptions.
+    Subscribed {
+        connection: ConnectionKey,
+        packet: Packet,
+        replays: Vec<(TopicFilter, Replay)>,
+    },
+    /// CONNACK, and then what waits for the client.
+    Welcome {
+        connection: ConnectionKey,
+        connack: Box<ConnAck>,
+        welcome: Box<Welcome>,
+    },
+    /// A QoS 2 message.
+    Publish(Unsent),
+    /// What another shard is told of a message it handed over.
+    Published { to: ShardId },
+}
+
+impl Shard {
+    /// Acknowledges, when all that was asked for in this step is done.
+    pub(super) fn acknowledge_with(&mut self, now: Instant, key: ConnectionKey, packet: Packet) {
+        let mark = self.mark_of_step();
+        let Some(connection) = self.roster.connections.get_mut(key) else {
+            return;
+        };
+        if mark == 0 && connection.acks_held == 0 {
+            return self.roster.send(key, &packet);
+        }
+        connection.held_until = connection.held_until.max(mark);
+        connection.acks_held += 1;
+        let mark = connection.held_until;
+        let answer = Answer::Acknowledgement {
+            connection: key,
+            packet,
+        };
+        self.hold(now, mark, answer);
+    }
+
+    /// Answers SUBSCRIBE or UNSUBSCRIBE [MQTT-3.8.4-1], when every shard knows of every interest told so far.
+    pub(super) fn answer_subscriber(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        packet: Packet,
+        replays: Vec<(TopicFilter, Replay)>,
+    ) {
+        if let Some(connection) = self.roster.connections.get_mut(key) {
+            connection.answers_held += 1;
+        }
+        let answer = Answer::Subscribed {
+            connection: key,
+            packet,
+            replays,
+        };
+        if fault!(SubAckTooEarly) {
+            return self.give(now, answer);
+        }
+        self.hold(now, self.mark_so_far(), answer);
+    }
+
+    /// Welcomes a client. A session that lasts is welcomed when everything that was changed of it so far is durable.
+    pub(super) fn welcome(
+        &mut self,
+        now: Instant,
+        (key, session): (ConnectionKey, SessionKey),
+        connack: ConnAck,
+        welcome: Box<Welcome>,
+    ) {
+        let journal = &self.roster.journal;
+        let session = self.roster.sessions.get(session);
+        let mark = match session.and_then(|session| session.number) {
+            // Who comes to read is let in, whatever the store can take.
+            _ if journal.is_full => 0,
+            Some(_) => self.mark_so_far(),
+            None if journal.is_empty() => 0,
+            None => self.promises.step(),
+        };
+        let answer = Answer::Welcome {
+            connection: key,
+            connack: Box::new(connack),
+            welcome,
+        };
+        self.hold(now, mark, answer);
+    }
+
+    /// Tells the shard that handed over a message that it is delivered here, when that lasts.
+    pub(super) fn confirm_publish(&mut self, now: Instant, to: ShardId) {
+        let step = match self.roster.journal.is_empty() {
+            true => 0,
+            false => self.promises.step(),
+        };
+        let Some(until) = self.published_until.get_mut(usize::from(to.0)) else {
+            return;
+        };
+        *until = (*until).max(step);
+        let mark = *until;
+        self.hold(now, mark, Answer::Published { to });
+    }
+
+    /// The debtor has answered: gives what waited for it.
+    pub(super) fn answered(&mut self, now: Instant, debtor: Debtor) {
+        self.promises.answered(debtor);
+        self.give_all(now);
+    }
+
+    /// Gives whatever waits for nothing any more.
+    pub(super) fn give_all(&mut self, now: Instant) {
+        while let Some(answer) = self.promises.release() {
+            self.give(now, answer);
+        }
+    }
+
+    fn hold(&mut self, now: Instant, mark: u64, answer: Answer) {
+        if let Some(answer) = self.promises.hold(mark, answer) {
+            self.give(now, answer);
+        }
+    }
+
+    /// The mark of everything that was asked for in this step; 0: nothing was.
+    fn mark_of_step(&self) -> u64 {
+        match self.promises.has_asked() || !self.roster.journal.is_empty() {
+            true => self.promises.step(),
+            false => 0,
+        }
+    }
+
+    /// The mark of everything that was ever asked for.
+    fn mark_so_far(&self) -> u64 {
+        match self.mark_of_step() {
+            0 => self.promises.step() - 1,
+            step => step,
+        }
+    }
+
+    fn give(&mut self, now: Instant, answer: Answer) {
+        match answer {
+            Answer::Acknowledgement { connection, packet } => {
+                if let Some(connection) = self.roster.connections.get_mut(connection) {
+                    connection.acks_held -= 1;
+                }
+                if self.session_of(connection).is_some() {
+                    self.roster.send(connection, &packet);
+                }
+            }
+            Answer::Subscribed {
+                connection,
+                packet,
+                replays,
+            } => self.give_subscribed(now, connection, &packet, replays),
+            Answer::Welcome {
+                connection,
+                connack,
+                welcome,
+            } => self.give_welcome(now, connection, *connack, welcome),
+            Answer::Publish(unsent) => self.give_publish(&unsent),
+            Answer::Published { to } => {
+                let remote = Remote::Published;
+                self.effects.push_back(Effect::Forward { to, remote });
+            }
+        }
+    }
+
+    fn give_subscribed(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        packet: &Packet,
+        replays: Vec<(TopicFilter, Replay)>,
+    ) {
+        if let Some(connection) = self.roster.connections.get_mut(key) {
+            connection.answers_held -= 1;
+        }
+        let Some(session) = self.session_of(key) else {
+            return;
+        };
+        self.roster.send(key, packet);
+        if let Some(session) = self.roster.sessions.get_mut(session) {
+            // A subscription may have been taken back while its SUBACK waited.
+            let still = |filter: &TopicFilter| session.subscriptions.contains(filter);
+            let replays = replays.into_iter().filter(|(filter, _)| still(filter));
+            session.replays.extend(replays);
+        }
+        self.roster.pump(key, now);
+    }
+
+    /// [MQTT-3.1.4-5], [MQTT-3.2.0-1]: CONNACK is the first thing sent, and [MQTT-3.2.0-2] the only one: nobody comes here
+    /// twice.
+    fn give_welcome(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        connack: ConnAck,
+        welcome: Box<Welcome>,
+    ) {
+        if self.session_of(key).is_none() {
+            return;
+        }
+        if let Some(connection) = self.roster.connections.get_mut(key) {
+            connection.is_welcomed = true;
+        }
+        self.roster.send(key, &Packet::ConnAck(connack));
+        self.effects.push_back(Effect::Accepted {
+            connection: key,
+            welcome,
+        });
+        self.roster.resume(key, now);
+        self.roster.pump(key, now);
+    }
+
+    /// Its packet id is durable, so the message may be sent; unless the connection that it was for is gone.
+    fn give_publish(&mut self, unsent: &Unsent) {
+        let Some(session) = self.session_of(unsent.connection) else {
+            return;
+        };
+        let session = self.roster.sessions.get(session);
+        let awaiting = session.and_then(|session| session.inflight.awaiting(unsent.packet_id));
+        if let (Some(Awaiting::Publish(_)), Some(connection)) =
+            (awaiting, self.roster.connections.get_mut(unsent.connection))
+        {
+            let delivery = Delivery::ExactlyOnce(unsent.packet_id);
+            unsent
+                .frame
+                .write(false, unsent.retain, delivery, &mut connection.output);
+            mark_dirty(&mut self.roster.dirty, unsent.connection, connection);
+        }
+    }
+
+    fn session_of(&self, key: ConnectionKey) -> Option<SessionKey> {
+        let connection = self.roster.connections.get(key);
+        connection.and_then(Connection::session)
+    }
+}

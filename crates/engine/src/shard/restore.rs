@@ -1,0 +1,170 @@
+//! Beginning again with what lasted.
+//!
+//! Every shard is shown all records and takes those of the sessions whose home it is; retained messages go to all. The
+//! sessions are absent, until their clients come or their time is over: neither has happened when this returns, and
+//! no client may be let in before every shard has answered [`Shard::is_settled`].
+
+use super::Shard;
+use super::end::be_absent;
+use crate::id::{MessageNumber, Numbers, SessionKey, SessionNumber};
+use crate::inflight::{Awaiting, Envelope};
+use crate::message::Message;
+use crate::permission::AllowAll;
+use crate::record::{DeliveryRecord, Record, SessionRecord, Stage, SubscriptionRecord};
+use crate::session::{Session, Will};
+use crate::subscription::Subscription;
+use crate::time::Instant;
+use crate::timers::Timer;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+/// What records name.
+struct Restoring {
+    sessions: HashMap<SessionNumber, SessionKey, FixedState>,
+    messages: HashMap<MessageNumber, Arc<Message>, FixedState>,
+    /// The sessions in their order, and since when they are absent; `None`: they had a connection when the broker ended.
+    absent: Vec<(SessionKey, Option<Instant>)>,
+}
+
+impl Shard {
+    /// Takes what is its own of `records`: sessions before their wills, subscriptions and packet ids, messages
+    /// before what names them, a session's deliveries in their sequence. Sessions and messages are numbered from
+    /// `first_number` on from now on. Before the first connection is opened.
+    pub fn restore(&mut self, now: Instant, records: &[Record], first_number: u64) {
+        self.roster.now = now;
+        self.roster.journal.numbers = Numbers::new(first_number, self.id, self.shards);
+        let mut restoring = Restoring {
+            sessions: HashMap::with_hasher(FixedState::with_seed(self.seed)),
+            messages: HashMap::with_hasher(FixedState::with_seed(self.seed)),
+            absent: Vec::new(),
+        };
+        for record in records {
+            self.restore_one(now, record, &mut restoring);
+        }
+        for (key, since) in restoring.absent {
+            self.went_offline(key);
+            self.wait_for_client(key, since.unwrap_or(now));
+            if since.is_none() {
+                self.record_session(key, Some(now));
+            }
+        }
+        self.end_step();
+    }
+
+    /// Whether nothing is under way that others were asked for: they know every subscription.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.promises.all_kept()
+    }
+
+    fn restore_one(&mut self, now: Instant, record: &Record, restoring: &mut Restoring) {
+        match record {
+            Record::Message(message) => {
+                let message = Arc::clone(message);
+                restoring.messages.insert(message.number, message);
+            }
+            Record::Session(session) => self.restore_session(session, restoring),
+            Record::Subscription(it) => self.restore_subscription(it, restoring),
+            Record::Will(will) => {
+                if let Some(session) = self.restored(will.session, restoring) {
+                    session.will = Some(Will {
+                        message: Message::clone(&will.message),
+                        delay_seconds: will.delay_seconds,
+                        expiry_seconds: will.expiry_seconds,
+                        due_at: None,
+                    });
+                }
+            }
+            Record::Received(session, id) => {
+                if let Some(session) = self.restored(*session, restoring) {
+                    session.received.insert(*id);
+                }
+            }
+            Record::Delivery(delivery) => self.restore_delivery(delivery, restoring),
+            Record::Retained(retained) => {
+                if let Some(message) = restoring.messages.get(&retained.message) {
+                    self.clock = self.clock.max(retained.stamp.0);
+                    let (message, stamp) = (Arc::clone(message), retained.stamp);
+                    self.retained.set(message, stamp, now, &mut self.timers);
+                }
+            }
+        }
+    }
+
+    fn restored(&mut self, number: SessionNumber, restoring: &Restoring) -> Option<&mut Session> {
+        let key = restoring.sessions.get(&number)?;
+        self.roster.sessions.get_mut(*key)
+    }
+
+    fn restore_session(&mut self, record: &SessionRecord, restoring: &mut Restoring) {
+        if self.home(record.client_id.as_bytes()) != self.id {
+            return;
+        }
+        // What the client may do is found out when it comes.
+        let mut session = Session::new(record.client_id.clone(), Arc::new(AllowAll));
+        session.number = Some(record.number);
+        session.user = record.user.clone();
+        session.expiry_seconds = record.expiry_seconds;
+        let key = self.roster.sessions.insert(session);
+        self.by_client_id.insert(record.client_id.clone(), key);
+        restoring.sessions.insert(record.number, key);
+        restoring.absent.push((key, record.absent_since));
+    }
+
+    fn restore_subscription(&mut self, record: &SubscriptionRecord, restoring: &Restoring) {
+        if let Some(key) = restoring.sessions.get(&record.session) {
+            let subscription = Subscription {
+                qos: record.qos,
+                no_local: record.no_local,
+                retain_as_published: record.retain_as_published,
+                identifier: record.identifier,
+            };
+            self.subscribe(*key, record.filter.clone(), subscription);
+        }
+    }
+
+    fn restore_delivery(&mut self, record: &DeliveryRecord, restoring: &Restoring) {
+        let envelope = |number: &MessageNumber| {
+            Some(Envelope {
+                message: Arc::clone(restoring.messages.get(number)?),
+                qos: record.qos,
+                retain: record.retain,
+                identifiers: record.identifiers.clone(),
+                sequence: Some(record.sequence),
+            })
+        };
+        let Some(session) = self.restored(record.session, restoring) else {
+            return;
+        };
+        session.last_sequence = session.last_sequence.max(record.sequence);
+        match &record.stage {
+            Stage::Queued(number) => {
+                if let Some(envelope) = envelope(number) {
+                    session.queue.restore(envelope);
+                }
+            }
+            Stage::Sent(number, id) => {
+                if let Some(envelope) = envelope(number) {
+                    session.inflight.restore(*id, Awaiting::Publish(envelope));
+                }
+            }
+            Stage::Released(id) => {
+                let sequence = Some(record.sequence);
+                session.inflight.restore(*id, Awaiting::Release(sequence));
+            }
+        }
+    }
+
+    /// Looks at an absent session when its will is due or its time is over, which may be past already.
+    fn wait_for_client(&mut self, key: SessionKey, since: Instant) {
+        let Some(session) = self.roster.sessions.get_mut(key) else {
+            return;
+        };
+        be_absent(session, since);
+        let due = session.will.as_ref().and_then(|will| will.due_at);
+        let next = [due, session.expires_at].into_iter().flatten().min();
+        session.timer = next.map(|at| self.timers.set(at, Timer::Session(key)));
+    }
+}

@@ -1,0 +1,70 @@
+//! The store of an engine script: a table in memory that takes batches in order, or stalls.
+//!
+//! A crash keeps what was taken, and loses the rest with the shards.
+
+use crate::{Change, Key, Message, MessageNumber, Record, ShardId, StoreTicket};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+#[derive(Default)]
+pub(super) struct Disk {
+    pub(super) is_stalled: bool,
+    records: BTreeMap<Key, Record>,
+    messages: BTreeMap<MessageNumber, Arc<Message>>,
+    waiting: VecDeque<(ShardId, StoreTicket, Vec<Change>)>,
+}
+
+impl Disk {
+    pub(super) fn push(&mut self, shard: ShardId, ticket: StoreTicket, changes: Vec<Change>) {
+        self.waiting.push_back((shard, ticket, changes));
+    }
+
+    /// Takes the next batch, and says whose it was.
+    pub(super) fn take(&mut self) -> Option<(ShardId, StoreTicket)> {
+        if self.is_stalled {
+            return None;
+        }
+        let (shard, ticket, changes) = self.waiting.pop_front()?;
+        for change in changes {
+            match change {
+                Change::Put(Record::Message(message)) => {
+                    self.messages.insert(message.number, message);
+                }
+                Change::Put(record) => {
+                    assert!(
+                        record
+                            .names()
+                            .is_none_or(|it| self.messages.contains_key(&it)),
+                        "{record:?} names a message that was not put"
+                    );
+                    self.records.insert(record.key().unwrap(), record);
+                }
+                Change::Delete(key) => drop(self.records.remove(&key)),
+            }
+        }
+        let named: Vec<_> = self.records.values().filter_map(Record::names).collect();
+        self.messages.retain(|number, _| named.contains(number));
+        Some((shard, ticket))
+    }
+
+    /// What a broker begins again with, and the number it may begin to count from.
+    pub(super) fn crash(&mut self) -> (Vec<Record>, u64) {
+        self.waiting.clear();
+        self.is_stalled = false;
+        let messages = self.messages.values().cloned().map(Record::Message);
+        let order = |record: &Record| match record {
+            Record::Message(_) => 0,
+            Record::Session(_) => 1,
+            _ => 2,
+        };
+        let mut records: Vec<_> = messages.chain(self.records.values().cloned()).collect();
+        records.sort_by_key(order);
+        (records, 1 << 32)
+    }
+
+    /// How many records there are, messages included.
+    pub(super) fn len(&self) -> usize {
+        self.records.len() + self.messages.len()
+    }
+}

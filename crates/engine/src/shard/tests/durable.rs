@@ -1,0 +1,460 @@
+//! What waits for the store, what does not, and what a broker begins again with.
+
+use super::world::World;
+use crate::Settings;
+
+fn durable(shards: u16) -> World {
+    World::with(
+        shards,
+        Settings {
+            is_durable: true,
+            ..Settings::default()
+        },
+    )
+}
+
+/// Runs the same script on one shard and on several.
+fn check_durable(script: &str) {
+    for shards in [1, 2, 3] {
+        durable(shards).run(script);
+    }
+}
+
+#[test]
+fn puback_waits_for_the_store() {
+    check_durable(
+        "
+        s> CONNECT v5 expiry=100
+        s< CONNACK
+        s> SUBSCRIBE t q1
+        s< SUBACK 01
+        p> CONNECT v5
+        p< CONNACK
+        store stalls
+        p> PUBLISH t one q1 id=1
+        s< PUBLISH t one q1 id=1
+        store works
+        p< PUBACK id=1
+        ",
+    );
+}
+
+#[test]
+fn nothing_waits_that_nobody_durable_wants() {
+    check_durable(
+        "
+        s> CONNECT v5
+        s< CONNACK
+        s> SUBSCRIBE t q2
+        s< SUBACK 02
+        p> CONNECT v5
+        p< CONNACK
+        store stalls
+        s> SUBSCRIBE u q1
+        s< SUBACK 01
+        p> PUBLISH t one q1 id=1
+        p< PUBACK id=1
+        p> PUBLISH t two q2 id=2
+        p< PUBREC id=2
+        s< PUBLISH t one q1 id=1
+        s< PUBLISH t two q2 id=2
+        s> PUBACK id=1
+        s> PUBREC id=2
+        s< PUBREL id=2
+        p> PUBREL id=2
+        p< PUBCOMP id=2
+        ",
+    );
+}
+
+/// [MQTT-4.6.0-2], [MQTT-4.6.0-3]
+#[test]
+fn no_acknowledgement_overtakes_one_that_waits() {
+    check_durable(
+        "
+        s> CONNECT v5 expiry=100
+        s< CONNACK
+        s> SUBSCRIBE t q1
+        s< SUBACK 01
+        p> CONNECT v5
+        p< CONNACK
+        store stalls
+        p> PUBLISH t one q1 id=1
+        s< PUBLISH t one q1 id=1
+        p> PUBLISH nobody two q1 id=2
+        p> PUBLISH t three
+        s< PUBLISH t three
+        p> PUBLISH t four q2 id=3
+        p> PUBLISH nobody five q2 id=4
+        s< PUBLISH t four q1 id=2
+        store works
+        p< PUBACK id=1
+        p< PUBACK id=2 0x10
+        p< PUBREC id=3
+        p< PUBREC id=4 0x10
+        ",
+    );
+}
+
+#[test]
+fn suback_and_connack_of_a_session_that_lasts_wait_for_the_store() {
+    check_durable(
+        "
+        store stalls
+        s> CONNECT v5 expiry=100
+        store works
+        s< CONNACK
+        store stalls
+        s> SUBSCRIBE t q1
+        store works
+        s< SUBACK 01
+        ",
+    );
+}
+
+/// [MQTT-4.3.3-2]: the client would know it twice if its packet id were forgotten.
+#[test]
+fn a_qos_2_message_leaves_when_its_packet_id_is_durable() {
+    check_durable(
+        "
+        s> CONNECT v5 expiry=100
+        s< CONNACK
+        s> SUBSCRIBE t q2
+        s< SUBACK 02
+        p> CONNECT v5
+        p< CONNACK
+        store stalls
+        p> PUBLISH t one q2 id=1
+        store works
+        s< PUBLISH t one q2 id=1
+        p< PUBREC id=1
+        p> PUBREL id=1
+        p< PUBCOMP id=1
+        store stalls
+        s> PUBREC id=1
+        store works
+        s< PUBREL id=1
+        s> PUBCOMP id=1
+        ",
+    );
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_crash() {
+    check_durable(
+        "
+        s> CONNECT v5 expiry=100
+        s< CONNACK
+        s> SUBSCRIBE t/# q2 sid=7
+        s< SUBACK 02
+        s> DISCONNECT 0x00
+        s? client disconnected
+        p> CONNECT v5
+        p< CONNACK
+        p> PUBLISH t/1 one q1 id=1 user=k:v
+        p< PUBACK id=1
+        p> PUBLISH t/2 two q2 id=2
+        p< PUBREC id=2
+        crash
+        s> CONNECT v5 dirty expiry=100
+        s< CONNACK present
+        s< PUBLISH t/1 one q1 id=1 sid=7 user=k:v
+        s< PUBLISH t/2 two q2 id=2 sid=7
+        q> CONNECT v5
+        q< CONNACK
+        q> PUBLISH t/3 three
+        s< PUBLISH t/3 three sid=7
+        ",
+    );
+}
+
+/// [MQTT-4.6.0-4]
+#[test]
+fn pubrels_leave_in_the_order_of_their_pubrecs() {
+    check_durable(
+        "
+        s> CONNECT v5 expiry=100
+        s< CONNACK
+        s> SUBSCRIBE t q2
+        s< SUBACK 02
+        p> CONNECT v5
+        p< CONNACK
+        p> PUBLISH t one q2 id=1
+        p< PUBREC id=1
+        p> PUBLISH t two q2 id=2
+        p< PUBREC id=2
+        s< PUBLISH t one q2 id=1
+        s< PUBLISH t two q2 id=2
+        store stalls
+        s> PUBREC id=2
+        s> PUBREC id=9
+        s> PUBREC id=1
+        store works
+        s< PUBREL id=2
+        s< PUBREL id=9 0x92
+        s< PUBREL id=1
+        ",
+    );
+}
+
+/// [MQTT-4.4.0-1]: with the packet ids that they had.
+#[test]
+fn what_was_in_flight_is_sent_again_after_a_crash() {
+    check_durable(
+        "
+        s> CONNECT v5 expiry=100
+        s< CONNACK
+        s> SUBSCRIBE t q2
+        s< SUBACK 02
+        p> CONNECT v5
+        p< CONNACK
+        p> PUBLISH t zero q1 id=9
+        p< PUBACK id=9
+        s< PUBLISH t zero q1 id=1
+        s> PUBACK id=1
+        p> PUBLISH t one q2 id=1
+        p< PUBREC id=1
+        s< PUBLISH t one q2 id=2
+        s> PUBREC id=2
+        s< PUBREL id=2
+        p> PUBLISH t two q1 id=2
+        p< PUBACK id=2
+        s< PUBLISH t two q1 id=3
+        p> PUBLISH t three q2 id=3
+        p< PUBREC id=3
+        s< PUBLISH t three q2 id=4
+        crash
+        s> CONNECT v5 dirty expiry=100
+        s< CONNACK present
+        s< PUBREL id=2
+        s< PUBLISH t two q1 id=3 dup
+        s< PUBLISH t three q2 id=4 dup
+        s> PUBCOMP id=2
+        s> PUBACK id=3
+        s> PUBREC id=4
+        s< PUBREL id=4
+        s> PUBCOMP id=4
+        ",
+    );
+}
+
+/// [MQTT-4.3.3-10]
+#[test]
+fn a_qos_2_message_that_came_before_a_crash_is_known_after_it() {
+    check_durable(
+        "
+        s> CONNECT v5
+        s< CONNACK
+        p> CONNECT v5 expiry=100
+        p< CONNACK
+        p> PUBLISH t one q2 id=5
+        p< PUBREC id=5 0x10
+        crash
+        s> CONNECT v5
+        s< CONNACK
+        s> SUBSCRIBE t q2
+        s< SUBACK 02
+        p> CONNECT v5 dirty expiry=100
+        p< CONNACK present
+        p> PUBLISH t one q2 id=5 dup
+        p< PUBREC id=5
+        p> PUBREL id=5
+        p< PUBCOMP id=5
+        crash
+        s> CONNECT v5
+        s< CONNACK
+        s> SUBSCRIBE t q2
+        s< SUBACK 02
+        p> CONNECT v5 dirty expiry=100
+        p< CONNACK present
+        p> PUBLISH t two q2 id=5
+        p< PUBREC id=5
+        s< PUBLISH t two q2 id=1
+        ",
+    );
+}
+
+#[test]
+fn pubcomp_waits_until_the_packet_id_is_forgotten_for_good() {
+    check_durable(
+        "
+        p> CONNECT v5 expiry=100
+        p< CONNACK
+        p> PUBLISH t one q2 id=5
+        p< PUBREC id=5 0x10
+        store stalls
+        p> PUBREL id=5
+        store works
+        p< PUBCOMP id=5
+        ",
+    );
+}
+
+#[test]
+fn retained_messages_survive_a_crash() {
+    check_durable(
+        "
+        p> CONNECT v5
+        p< CONNACK
+        p> PUBLISH t/a one retain q1 id=1
+        p< PUBACK id=1 0x10
+        p> PUBLISH t/b two retain q1 id=2
+        p< PUBACK id=2 0x10
+        p> PUBLISH t/a un retain q1 id=3
+        p< PUBACK id=3 0x10
+        p> PUBLISH t/b - retain q1 id=4
+        p< PUBACK id=4 0x10
+        store stalls
+        p> PUBLISH t/a lost retain q1 id=5
+        crash
+        s> CONNECT v5
+        s< CONNACK
+        s> SUBSCRIBE t/#
+        s< SUBACK 00
+        s< PUBLISH t/a un retain
+        ",
+    );
+}
+
+#[test]
+fn a_will_survives_a_crash_and_is_published_once() {
+    check_durable(
+        "
+        c> CONNECT v5 expiry=100 will=w will-delay=5
+        c< CONNACK
+        d> CONNECT v5 expiry=100 will=w
+        d< CONNACK
+        d> DISCONNECT 0x00
+        d? client disconnected
+        crash
+        s> CONNECT v5
+        s< CONNACK
+        s> SUBSCRIBE w
+        s< SUBACK 00
+        wait 4
+        wait 1
+        s< PUBLISH w gone
+        crash
+        s> CONNECT v5
+        s< CONNACK
+        s> SUBSCRIBE w
+        s< SUBACK 00
+        wait 10
+        ",
+    );
+}
+
+/// [MQTT-3.1.2-23]
+#[test]
+fn a_session_that_was_absent_before_a_crash_ends_in_its_time() {
+    check_durable(
+        "
+        a> CONNECT v5 expiry=10
+        a< CONNACK
+        a> DISCONNECT 0x00
+        a? client disconnected
+        b> CONNECT v5 expiry=10
+        b< CONNACK
+        wait 6
+        crash
+        wait 5
+        a> CONNECT v5 dirty expiry=10
+        a< CONNACK
+        b> CONNECT v5 dirty expiry=10
+        b< CONNACK present
+        ",
+    );
+}
+
+#[test]
+fn a_clean_start_forgets_the_session_for_good() {
+    check_durable(
+        "
+        a> CONNECT v5 expiry=100
+        a< CONNACK
+        a> SUBSCRIBE t q1
+        a< SUBACK 01
+        a> CONNECT v5 expiry=100
+        a< CONNACK
+        a'< DISCONNECT 0x8e
+        a'? session taken over by a new connection
+        crash
+        a> CONNECT v5 dirty expiry=100
+        a< CONNACK present
+        p> CONNECT v5
+        p< CONNACK
+        p> PUBLISH t x q1 id=1
+        p< PUBACK id=1 0x10
+        ",
+    );
+}
+
+#[test]
+fn a_full_store_refuses_what_it_would_have_to_keep() {
+    check_durable(
+        "
+        s> CONNECT v5 expiry=100
+        s< CONNACK
+        s> SUBSCRIBE t q1
+        s< SUBACK 01
+        p> CONNECT v5
+        p< CONNACK
+        old> CONNECT v4
+        old< CONNACK
+        p> PUBLISH t one q1 id=1
+        p< PUBACK id=1
+        store full
+        p> PUBLISH t two q1 id=2
+        p< PUBACK id=2 0x97
+        p> PUBLISH t three retain
+        old> PUBLISH t four q1 id=1
+        old? no room in the store
+        s< PUBLISH t one q1 id=1
+        s< PUBLISH t three
+        s> PUBACK id=1
+        s> SUBSCRIBE u q1
+        s< SUBACK 97
+        new> CONNECT v5 expiry=100
+        new< CONNACK 0x97
+        new? refused: no room in the store
+        store has room
+        p> PUBLISH t five q1 id=3
+        p< PUBACK id=3
+        s< PUBLISH t five q1 id=2
+        ",
+    );
+}
+
+#[test]
+fn when_all_is_over_the_store_is_as_empty_as_before() {
+    for shards in [1, 2, 3] {
+        let mut world = durable(shards);
+        world.run(
+            "
+            a> CONNECT v5 expiry=10 will=w will-delay=60
+            a< CONNACK
+            a> SUBSCRIBE t/# q2
+            a< SUBACK 02
+            a> PUBLISH u x q2 id=3
+            a< PUBREC id=3 0x10
+            p> CONNECT v5
+            p< CONNACK
+            p> PUBLISH t/1 one q1 id=1 retain life=5
+            p< PUBACK id=1
+            a< PUBLISH t/1 one q1 id=1 life=5
+            p> PUBLISH t/2 two q2 id=2
+            p< PUBREC id=2
+            a< PUBLISH t/2 two q2 id=2
+            a> PUBREC id=2
+            a< PUBREL id=2
+            a! close
+            a? connection lost
+            p> PUBLISH t/3 three q1 id=3
+            p< PUBACK id=3
+            ",
+        );
+        assert!(world.records() > 6, "{} records", world.records());
+        world.run("wait 20");
+        assert_eq!(world.records(), 0);
+    }
+}
