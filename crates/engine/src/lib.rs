@@ -51,6 +51,7 @@ mod promises;
 mod queue;
 mod record;
 mod remote;
+mod replays;
 mod retained;
 mod roster;
 mod sending;

@@ -295,14 +295,14 @@ impl Roster {
         let next = self
             .sessions
             .get_mut(to)
-            .and_then(|session| session.replays.pop_first());
-        let Some((filter, mut replay)) = next else {
+            .and_then(|session| session.replays.pop());
+        let Some((place, mut replay)) = next else {
             return false;
         };
         let subscription = replay.subscription;
         let identifiers = identifiers_of(&subscription);
         let mut is_held_up = false;
-        let more = retained.page(&filter, &mut replay, REPLAY_STEP, now, |message| {
+        let more = retained.page(&place.0, &mut replay, REPLAY_STEP, now, |message| {
             is_held_up = !self.is_free(key, to, message.qos.min(subscription.qos));
             if !is_held_up {
                 let mut cast = Cast::kept(Arc::clone(message), now);
@@ -312,7 +312,7 @@ impl Roster {
             !is_held_up
         });
         if let (true, Some(session)) = (more, self.sessions.get_mut(to)) {
-            session.replays.insert(filter, replay);
+            session.replays.put_back(place, replay);
         }
         !is_held_up
     }

@@ -8,10 +8,10 @@ use crate::inflight::Inflight;
 use crate::message::Message;
 use crate::permission::Permissions;
 use crate::queue::Queue;
-use crate::retained::Replay;
+use crate::replays::Replays;
 use crate::time::Instant;
 use crate::timers::TimerToken;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use weir_codec::{PacketId, Qos, TopicFilter, TopicName, Utf8};
 
@@ -46,7 +46,7 @@ pub(crate) struct Session {
     pub(crate) resend: VecDeque<PacketId>,
     pub(crate) queue: Queue,
     /// The new subscriptions that are still to be given retained messages.
-    pub(crate) replays: BTreeMap<TopicFilter, Replay>,
+    pub(crate) replays: Replays,
 }
 
 /// A Will Message and when it is due.
@@ -80,7 +80,7 @@ impl Session {
             inflight: Inflight::default(),
             resend: VecDeque::new(),
             queue: Queue::default(),
-            replays: BTreeMap::new(),
+            replays: Replays::default(),
         }
     }
 

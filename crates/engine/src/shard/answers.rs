@@ -205,10 +205,13 @@ impl Shard {
         };
         self.roster.send(key, packet);
         if let Some(session) = self.roster.sessions.get_mut(session) {
-            // A subscription may have been taken back while its SUBACK waited.
-            let still = |filter: &TopicFilter| session.subscriptions.contains(filter);
-            let replays = replays.into_iter().filter(|(filter, _)| still(filter));
-            session.replays.extend(replays);
+            let most = self.roster.settings.max_subscriptions_per_session;
+            for (filter, replay) in replays {
+                // A subscription may have been taken back while its SUBACK waited.
+                if session.subscriptions.contains(&filter) {
+                    session.replays.add(filter, replay, most);
+                }
+            }
         }
         self.roster.pump(key, now);
     }

@@ -91,6 +91,63 @@ fn a_deletion_leaves_nothing_behind_in_the_end() {
     assert_eq!(world.footprint(), empty);
 }
 
+/// [MQTT-3.8.4-4], [MQTT-3.8.4-5], [MQTT3-3.8.4-4]
+#[test]
+fn a_filter_that_is_asked_for_twice_brings_its_retained_messages_twice() {
+    check(
+        "
+        a> CONNECT v5
+        a< CONNACK
+        a> PUBLISH t/1 one q1 id=1 retain
+        a< PUBACK id=1 0x10
+        a> PUBLISH t/2 two q1 id=1 retain
+        a< PUBACK id=1 0x10
+        a> SUBSCRIBE t/#,t/1,t/# q0 sid=4
+        a< SUBACK 00 00 00
+        a< PUBLISH t/1 one retain sid=4
+        a< PUBLISH t/2 two retain sid=4
+        a< PUBLISH t/1 one retain sid=4
+        a< PUBLISH t/2 two retain sid=4
+        a< PUBLISH t/1 one retain sid=4
+        a> PUBLISH t/2 live
+        a< PUBLISH t/2 live sid=4
+        ",
+    );
+    let mut world = World::new(1);
+    world.run("a> CONNECT v5\na< CONNACK\na> PUBLISH t x retain");
+    world.together(&["a> SUBSCRIBE t sid=1", "a> SUBSCRIBE t sid=2"]);
+    world.run(
+        "
+        a< SUBACK 00
+        a< SUBACK 00
+        a< PUBLISH t x retain sid=1
+        a< PUBLISH t x retain sid=2
+        ",
+    );
+}
+
+/// Not more replays than subscriptions wait; what was taken back brings nothing.
+#[test]
+fn replays_that_wait_are_bounded() {
+    let settings = Settings {
+        max_subscriptions_per_session: 2,
+        ..Settings::default()
+    };
+    let mut world = World::with(1, settings);
+    world.run("a> CONNECT v5\na< CONNACK\na> PUBLISH t/1 x retain\na> PUBLISH t/2 x retain");
+    world.together(&["a> SUBSCRIBE t/1,t/1,t/1,t/1,t/1 sid=1", "a> SUBSCRIBE t/2"]);
+    world.run(
+        "
+        a< SUBACK 00 00 00 00 00
+        a< SUBACK 00
+        a< PUBLISH t/1 x retain sid=1
+        a< PUBLISH t/2 x retain
+        ",
+    );
+    world.together(&["a> SUBSCRIBE t/1,t/1", "a> UNSUBSCRIBE t/1"]);
+    world.run("a< SUBACK 00 00\na< UNSUBACK 00");
+}
+
 /// However much is looked at in vain, a turn ends.
 #[test]
 fn a_subscription_that_matches_nothing_is_worked_off_in_turns() {
