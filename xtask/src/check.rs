@@ -5,6 +5,7 @@
 
 use std::process::Command;
 
+use crate::setup::BARE_TARGET;
 use crate::shell::{self, Failure};
 
 /// Most end-to-end tests wait for a peer, not for a core: more of them at once than there are cores.
@@ -16,6 +17,11 @@ pub(crate) fn run() -> Result<(), Failure> {
     shell::run(&mut cargo(
         "clippy --workspace --all-targets -- -D warnings",
     ))?;
+    // The rooms of pure logic, where there is no standard library.
+    shell::run(
+        cargo("check --package weir-codec --package weir-router --package weir-engine --target")
+            .arg(BARE_TARGET),
+    )?;
     shell::run(cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"))?;
     shell::run(&mut cargo("build --package weir-broker --bin weir"))?;
     shell::run(cargo("test --workspace").env("RUST_TEST_THREADS", TEST_THREADS))?;

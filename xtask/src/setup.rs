@@ -1,7 +1,7 @@
 //! Installs what the tests need, and nothing twice.
 //!
-//! Three sources: Debian's packages (a browser, Node, Python's venv, systemd's verifier, nginx), the Node
-//! packages pinned in tests/node, the Python packages pinned in tests/python. A Debian package is asked
+//! Four sources: Debian's packages (a browser, Node, Python's venv, systemd's verifier, nginx), the Node
+//! packages pinned in tests/node, the Python packages pinned in tests/python, and rustup for a target of Rust's. A Debian package is asked
 //! for only when the program it brings is absent. The pinned sets leave a stamp holding the very list
 //! they were installed from, beside what they installed: change the list or delete the folder, and the
 //! next run installs again; otherwise a run costs a few file reads.
@@ -15,9 +15,13 @@ use crate::shell::{self, Failure, ask};
 /// playwright-core's own requirement, the highest among the Node packages.
 const NODE_MAJOR: u32 = 20;
 
+/// A machine without an operating system: nothing that needs the standard library compiles for it.
+pub(crate) const BARE_TARGET: &str = "thumbv7em-none-eabi";
+
 /// Makes this machine able to run every test.
 pub(crate) fn run() -> Result<(), Failure> {
     debian_packages()?;
+    bare_target()?;
     node_packages(&shell::root().join("tests/node"))?;
     let tests = shell::root().join("tests");
     python_packages(&tests.join("python/requirements.txt"), &tests.join(".env"))
@@ -54,6 +58,22 @@ fn missing_packages() -> Vec<&'static str> {
     ];
     let absent = wanted.into_iter().filter(|(_, present)| !present);
     absent.map(|(package, _)| package).collect()
+}
+
+fn bare_target() -> Result<(), Failure> {
+    let here = ["--print", "target-libdir", "--target", BARE_TARGET];
+    let folder = ask(Command::new("rustc").args(here).current_dir(shell::root()));
+    if folder.is_some_and(|folder| Path::new(&folder).exists()) {
+        return Ok(());
+    }
+    if !on_path("rustup") {
+        return Err(Failure::Missing(format!(
+            "the checks need Rust's libraries for {BARE_TARGET}, and this machine has no rustup to install them"
+        )));
+    }
+    let mut rustup = Command::new("rustup");
+    rustup.args(["target", "add", BARE_TARGET]);
+    shell::run(rustup.current_dir(shell::root()))
 }
 
 fn apt_get(arguments: &[&str]) -> Command {
