@@ -7,6 +7,7 @@
 use crate::{
     DecodeError, PacketType, Property, PropertyId,
     property::ValueFault,
+    publish,
     reader::{Fields, Reader},
     topic,
 };
@@ -65,6 +66,16 @@ impl Properties {
         } else {
             Self(Bytes::copy_from_slice(&self.0))
         }
+    }
+
+    /// Takes over a block that was kept from a PUBLISH or a will and is now read back: what a PUBLISH may not carry is
+    /// refused as it would be from a client.
+    ///
+    /// # Errors
+    /// What is wrong with the block.
+    pub fn kept_from_publish(block: Bytes) -> Result<Self, DecodeError> {
+        validate(&block, publish::PUBLISH)?;
+        Ok(Self(block))
     }
 
     /// The encoded entries, without looking at their values.

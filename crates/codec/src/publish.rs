@@ -26,7 +26,7 @@ pub struct Publish {
     pub properties: Properties,
 }
 
-const PUBLISH: Allowed = Allowed::new(
+pub(crate) const PUBLISH: Allowed = Allowed::new(
     PacketType::Publish,
     &[
         PropertyId::PayloadFormatIndicator,

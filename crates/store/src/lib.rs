@@ -1,60 +1,42 @@
-//! Durability: a log of batches behind a narrow trait.
+//! Durability: what the broker promised to keep, kept over a crash.
 //!
-//! A [`Log`] takes batches of bytes, says up to which [`Position`] they are durable, gives them back in order from any
-//! position, and forgets what is no longer needed. What a batch means is its writer's business; a log never looks inside.
-//! One trait serves memory, local files and a replicated log alike, so replay is written once.
+//! Two layers. A [`Log`] takes batches of bytes, says up to which [`Position`] they are durable, gives them back in order
+//! and forgets what is no longer needed; it never looks inside. [`Memory`] is the one that
+//! ends with the process. A [`Store`] keeps the records of the durable state in a log: it stages changes, commits them in
+//! groups, gives space back bit by bit, and finds everything again when it is opened.
+//!
+//! What always holds: a batch is there as a whole or not at all; what [`Store::commit`] has synced survives a crash; what
+//! is damaged is reported and never served; and nothing here starts a thread or reads a clock, so that a simulation can
+//! drive all of it.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::unreachable
+    )
+)]
 
+mod cleaner;
+mod clock;
+mod encoding;
+mod error;
+#[cfg(any(test, feature = "faulty"))]
+mod faulty;
+mod group;
+mod index;
+mod log;
 mod memory;
+mod recovery;
+mod store;
 
+pub use clock::WallClock;
+pub use error::{Damage, Doing, IoFault, StoreError};
+#[cfg(any(test, feature = "faulty"))]
+pub use faulty::Faulty;
+pub use log::{Log, Position};
 pub use memory::Memory;
-
-use std::fmt::Debug;
-
-/// A place in a log: the number of batches before it. Positions only grow, and are never given out twice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Position(pub u64);
-
-/// Why a log could not do what it was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogError {
-    /// No room is left: nothing was appended, what was appended before stands.
-    Full,
-    /// The position was trimmed away; what is left begins at this one.
-    Trimmed(Position),
-}
-
-impl std::fmt::Display for LogError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Full => f.write_str("the log is full"),
-            Self::Trimmed(first) => write!(f, "trimmed away: the log begins at {}", first.0),
-        }
-    }
-}
-
-impl std::error::Error for LogError {}
-
-/// A log of batches.
-pub trait Log: Debug {
-    /// Appends a batch and returns the position behind it: once [`Log::durable`] has reached that, the batch lasts.
-    ///
-    /// # Errors
-    /// [`LogError::Full`].
-    fn append(&mut self, batch: &[u8]) -> Result<Position, LogError>;
-
-    /// Everything before this position lasts.
-    fn durable(&self) -> Position;
-
-    /// The batches from `from` on, in order, each with the position behind it, until `visit` returns false.
-    ///
-    /// # Errors
-    /// [`LogError::Trimmed`].
-    fn tail(
-        &self,
-        from: Position,
-        visit: &mut dyn FnMut(Position, &[u8]) -> bool,
-    ) -> Result<(), LogError>;
-
-    /// Forgets everything before `up_to`.
-    fn trim(&mut self, up_to: Position);
-}
+pub use recovery::{Lost, Recovered};
+pub use store::{Committed, Durability, Limits, Store};

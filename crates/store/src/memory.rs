@@ -2,7 +2,7 @@
 //!
 //! What is appended is durable at once, by that measure. Bounded in bytes, as a disk is.
 
-use crate::{Log, LogError, Position};
+use crate::{Log, Position, StoreError};
 use std::collections::VecDeque;
 
 /// A log in memory.
@@ -25,35 +25,43 @@ impl Memory {
             max_bytes,
         }
     }
-
-    fn end(&self) -> Position {
-        Position(self.first.0 + self.batches.len() as u64)
-    }
 }
 
 impl Log for Memory {
-    fn append(&mut self, batch: &[u8]) -> Result<Position, LogError> {
+    fn append(&mut self, batch: &[u8]) -> Result<Position, StoreError> {
         if self.bytes + batch.len() > self.max_bytes {
-            return Err(LogError::Full);
+            return Err(StoreError::Full);
         }
         self.bytes += batch.len();
         self.batches.push_back(batch.into());
         Ok(self.end())
     }
 
+    fn sync(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn durable(&self) -> Position {
         self.end()
     }
 
+    fn first(&self) -> Position {
+        self.first
+    }
+
+    fn end(&self) -> Position {
+        Position(self.first.0 + self.batches.len() as u64)
+    }
+
     fn tail(
-        &self,
+        &mut self,
         from: Position,
         visit: &mut dyn FnMut(Position, &[u8]) -> bool,
-    ) -> Result<(), LogError> {
+    ) -> Result<(), StoreError> {
         let skipped = from
             .0
             .checked_sub(self.first.0)
-            .ok_or(LogError::Trimmed(self.first))?;
+            .ok_or(StoreError::Trimmed(self.first))?;
         let positions = (from.0 + 1..).map(Position);
         let batches = self
             .batches
@@ -67,13 +75,14 @@ impl Log for Memory {
         Ok(())
     }
 
-    fn trim(&mut self, up_to: Position) {
+    fn trim(&mut self, up_to: Position) -> Result<(), StoreError> {
         while self.first < up_to
             && let Some(batch) = self.batches.pop_front()
         {
             self.bytes -= batch.len();
             self.first.0 += 1;
         }
+        Ok(())
     }
 }
 
@@ -81,7 +90,7 @@ impl Log for Memory {
 mod tests {
     use super::*;
 
-    fn all_from(log: &Memory, from: u64) -> Result<Vec<(u64, Vec<u8>)>, LogError> {
+    fn all_from(log: &mut Memory, from: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         let mut found = vec![];
         log.tail(Position(from), &mut |position, batch| {
             found.push((position.0, batch.to_vec()));
@@ -97,11 +106,11 @@ mod tests {
         assert_eq!(log.append(b"two"), Ok(Position(2)));
         assert_eq!(log.durable(), Position(2));
         assert_eq!(
-            all_from(&log, 0),
+            all_from(&mut log, 0),
             Ok(vec![(1, b"one".to_vec()), (2, b"two".to_vec())])
         );
-        assert_eq!(all_from(&log, 1), Ok(vec![(2, b"two".to_vec())]));
-        assert_eq!(all_from(&log, 2), Ok(vec![]));
+        assert_eq!(all_from(&mut log, 1), Ok(vec![(2, b"two".to_vec())]));
+        assert_eq!(all_from(&mut log, 2), Ok(vec![]));
     }
 
     #[test]
@@ -109,12 +118,12 @@ mod tests {
         let mut log = Memory::new(6);
         log.append(b"one").unwrap();
         log.append(b"two").unwrap();
-        assert_eq!(log.append(b"x"), Err(LogError::Full));
-        log.trim(Position(1));
+        assert_eq!(log.append(b"x"), Err(StoreError::Full));
+        log.trim(Position(1)).unwrap();
         assert_eq!(log.append(b"x"), Ok(Position(3)));
-        assert_eq!(all_from(&log, 0), Err(LogError::Trimmed(Position(1))));
+        assert_eq!(all_from(&mut log, 0), Err(StoreError::Trimmed(Position(1))));
         assert_eq!(
-            all_from(&log, 1),
+            all_from(&mut log, 1),
             Ok(vec![(2, b"two".to_vec()), (3, b"x".to_vec())])
         );
     }

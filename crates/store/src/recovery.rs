@@ -1,0 +1,174 @@
+//! What a log holds when it is opened.
+//!
+//! It is read twice: once for keys, to know what is alive, once for the values of that. So a record that was replaced or
+//! deleted is never decoded, and opening takes no more memory than what it answers with.
+
+use crate::cleaner::is_live;
+use crate::encoding::{self, Batch, RawChange};
+use crate::index::{Dead, Index, Place, cost};
+use crate::{Damage, Log, Position, Store, StoreError, WallClock};
+use weir_engine::{DeliveryRecord, Key, Message, Record, RetainedRecord};
+
+/// What a store held when it was opened.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// All records, in this order: sessions, subscriptions, wills, packet ids received, messages, deliveries, retained
+    /// messages. Each kind is in the order of its keys.
+    pub records: Vec<Record>,
+    /// Above every session and message number that was ever staged and committed; at least 1.
+    pub next_number: u64,
+    /// What could not be served.
+    pub lost: Lost,
+}
+
+/// What was found damaged or missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// What the log found. [`Damage::Torn`] is no loss.
+    pub damage: Vec<Damage>,
+    /// Records that are left out: deliveries and retained messages of which the message is missing; for a session, all
+    /// that was its, since its own record is missing. They are deleted with the next commit.
+    pub records: Vec<Key>,
+}
+
+impl Lost {
+    /// Whether anything that was promised to last is missing.
+    #[must_use]
+    pub fn is_loss(&self) -> bool {
+        let is_corrupt = |damage: &Damage| matches!(damage, Damage::Corrupt { .. });
+        !self.records.is_empty() || self.damage.iter().any(is_corrupt)
+    }
+}
+
+/// What the first reading finds.
+pub(crate) struct Replayed {
+    pub(crate) index: Index,
+    pub(crate) highest_serial: u64,
+    pub(crate) highest_number: u64,
+    pub(crate) log_bytes: u64,
+}
+
+/// Reads a whole log for its keys.
+pub(crate) fn replay<L: Log>(log: &mut L) -> Result<Replayed, StoreError> {
+    let mut replayed = Replayed {
+        index: Index::replaying(),
+        highest_serial: 0,
+        highest_number: 0,
+        log_bytes: 0,
+    };
+    each_change(log, &mut |batch, change| {
+        replayed.take(batch, change);
+        Ok(())
+    })?;
+    Ok(replayed)
+}
+
+impl Replayed {
+    fn take(&mut self, batch: &Batch<'_>, change: &RawChange<'_>) {
+        self.highest_serial = self.highest_serial.max(batch.serial);
+        self.highest_number = self.highest_number.max(batch.highest_number);
+        let len = change.encoded.len();
+        self.log_bytes += u64::from(cost(change.key, len));
+        // What is garbage in a log that is read follows from what is alive.
+        let mut dead = Dead::default();
+        if change.is_delete {
+            self.index.delete(change.key, &mut dead);
+        } else {
+            let place = Place::written(batch.serial);
+            self.index
+                .put(change.key, change.names, len, place, &mut dead);
+        }
+    }
+}
+
+/// Reads the live records, once the index is settled.
+pub(crate) fn collect<L: Log>(
+    store: &mut Store<L>,
+    clock: WallClock,
+    missing: Vec<Key>,
+) -> Result<Recovered, StoreError> {
+    let mut found = Found::default();
+    let index = &store.index;
+    each_change(&mut store.log, &mut |batch, change| {
+        if is_live(index, change, batch.serial) {
+            let record = encoding::record(change, clock);
+            found.push(record.ok_or(StoreError::Malformed(batch.end()))?);
+        }
+        Ok(())
+    })?;
+    Ok(Recovered {
+        records: found.in_order(),
+        next_number: store.highest_number + 1,
+        lost: Lost {
+            damage: store.log.damage().to_vec(),
+            records: missing,
+        },
+    })
+}
+
+fn each_change<L: Log>(
+    log: &mut L,
+    take: &mut dyn FnMut(&Batch<'_>, &RawChange<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut outcome = Ok(());
+    log.tail(log.first(), &mut |end, bytes| {
+        outcome = changes_of(end, bytes, take);
+        outcome.is_ok()
+    })?;
+    outcome
+}
+
+fn changes_of(
+    end: Position,
+    bytes: &[u8],
+    take: &mut dyn FnMut(&Batch<'_>, &RawChange<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let batch = Batch::open(end, bytes)?;
+    for change in batch.changes(0) {
+        take(&batch, &change?)?;
+    }
+    Ok(())
+}
+
+/// Records by kind.
+#[derive(Default)]
+struct Found {
+    /// Sessions, subscriptions, wills and packet ids.
+    sessions: Vec<(Key, Record)>,
+    messages: Vec<std::sync::Arc<Message>>,
+    deliveries: Vec<DeliveryRecord>,
+    retained: Vec<RetainedRecord>,
+}
+
+impl Found {
+    fn push(&mut self, record: Record) {
+        match record {
+            Record::Message(message) => self.messages.push(message),
+            Record::Delivery(delivery) => self.deliveries.push(delivery),
+            Record::Retained(retained) => self.retained.push(retained),
+            record => {
+                if let Some(key) = record.key() {
+                    self.sessions.push((key, record));
+                }
+            }
+        }
+    }
+
+    fn in_order(mut self) -> Vec<Record> {
+        // The order of keys is the order of kinds.
+        self.sessions.sort_by(|a, b| a.0.cmp(&b.0));
+        self.messages.sort_by_key(|it| it.number);
+        self.deliveries.sort_by_key(|it| (it.session, it.sequence));
+        self.retained
+            .sort_by(|a, b| a.topic.as_str().cmp(b.topic.as_str()));
+        let sessions = self.sessions.into_iter().map(|(_, record)| record);
+        let messages = self.messages.into_iter().map(Record::Message);
+        let deliveries = self.deliveries.into_iter().map(Record::Delivery);
+        let retained = self.retained.into_iter().map(Record::Retained);
+        sessions
+            .chain(messages)
+            .chain(deliveries)
+            .chain(retained)
+            .collect()
+    }
+}
