@@ -1,41 +1,94 @@
-//! As little of an MQTT 3.1.1 client over WebSocket as load needs, so that the load costs less than what it measures.
+//! One client's connection: WebSocket or plain TCP, as cheap as it can be, so that load costs less than what it
+//! measures.
 //!
-//! Packets are ready-made bytes; what comes in is cut into packets without being copied.
+//! What comes in is read into one buffer that all clients share and cut into packets where it lies; only the beginning of
+//! a packet that is not whole yet is kept. The mask of what goes out is zero, as RFC 6455 leaves it to the client.
 
+use crate::address::{Address, Stream};
+use crate::packets::{self, Level, kind};
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use std::pin::Pin;
+use std::task::ready;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf, split};
+
+/// Room for one read of any client.
+const READ_BYTES: usize = 256 << 10;
+
+thread_local! {
+    static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// How a client says hello.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hello<'a> {
+    pub(crate) level: Level,
+    pub(crate) client_id: &'a str,
+    pub(crate) clean: bool,
+}
+
+impl<'a> Hello<'a> {
+    /// A client of 3.1.1 with a clean session.
+    pub(crate) fn new(client_id: &'a str) -> Self {
+        Self {
+            level: Level::V3_1_1,
+            client_id,
+            clean: true,
+        }
+    }
+}
 
 /// The sending half.
-#[derive(Debug)]
 pub(crate) struct Sender {
-    stream: OwnedWriteHalf,
+    stream: WriteHalf<Stream>,
+    is_framed: bool,
     frame: Vec<u8>,
+    /// What the broker allows; 0 in 3.1.1.
+    pub(crate) topic_alias_maximum: u16,
 }
 
 /// The receiving half.
-#[derive(Debug)]
 pub(crate) struct Receiver {
-    stream: OwnedReadHalf,
-    buffer: Vec<u8>,
-    /// What is left of the frame that is arriving, and the header of the next one as far as it is here.
-    frame_left: usize,
-    header: Vec<u8>,
-    /// Bytes of WebSocket payload that are not packets yet.
-    packets: Vec<u8>,
+    stream: ReadHalf<Stream>,
+    frames: Option<Frames>,
+    /// The beginning of a packet.
+    rest: Vec<u8>,
 }
 
-/// Opens a WebSocket and connects with a clean session.
-pub(crate) async fn connect(
-    address: &str,
-    path: &str,
-    client_id: &str,
-) -> io::Result<(Sender, Receiver)> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+/// Opens a connection and an MQTT session on it.
+pub(crate) async fn connect(address: &Address, hello: Hello<'_>) -> io::Result<(Sender, Receiver)> {
+    let mut stream = address.open().await?;
+    if let Some(path) = &address.path {
+        upgrade(&mut stream, &address.authority, path).await?;
+    }
+    let (read, write) = split(stream);
+    let mut sender = Sender {
+        stream: write,
+        is_framed: address.path.is_some(),
+        frame: Vec::new(),
+        topic_alias_maximum: 0,
+    };
+    let mut receiver = Receiver {
+        stream: read,
+        frames: address.path.is_some().then(Frames::default),
+        rest: Vec::new(),
+    };
+    let connect = packets::connect(hello.level, hello.client_id, hello.clean);
+    sender.send(&connect).await?;
+    let connack = receiver.expect(kind::CONNACK).await?;
+    match connack.get(1) {
+        Some(0) => {
+            sender.topic_alias_maximum = packets::topic_alias_maximum(hello.level, &connack);
+            Ok((sender, receiver))
+        }
+        code => Err(io::Error::other(format!("CONNACK {code:?}"))),
+    }
+}
+
+async fn upgrade(stream: &mut Stream, host: &str, path: &str) -> io::Result<()> {
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await?;
@@ -43,152 +96,202 @@ pub(crate) async fn connect(
     while !answer.ends_with(b"\r\n\r\n") {
         answer.push(stream.read_u8().await?);
     }
-    if !answer.starts_with(b"HTTP/1.1 101") {
-        return Err(io::Error::other(
-            String::from_utf8_lossy(&answer).into_owned(),
-        ));
+    if answer.starts_with(b"HTTP/1.1 101") {
+        return Ok(());
     }
-    let (read, write) = stream.into_split();
-    let mut sender = Sender {
-        stream: write,
-        frame: Vec::new(),
-    };
-    let mut receiver = Receiver {
-        stream: read,
-        buffer: vec![0; 64 << 10],
-        frame_left: 0,
-        header: Vec::new(),
-        packets: Vec::new(),
-    };
-    let mut body = b"\x00\x04MQTT\x04\x02\x00\x00".to_vec();
-    field(&mut body, client_id.as_bytes());
-    sender.send(&packet(0x10, &body)).await?;
-    receiver.expect(0x20).await?;
-    Ok((sender, receiver))
+    Err(io::Error::other(
+        String::from_utf8_lossy(&answer).into_owned(),
+    ))
 }
 
 impl Sender {
-    /// Sends packets as one WebSocket message. The mask is zero, as RFC 6455 allows a test client to choose it.
+    /// Sends packets, over WebSocket as one message.
     pub(crate) async fn send(&mut self, packets: &[u8]) -> io::Result<()> {
-        self.frame.clear();
-        self.frame.push(0x82);
+        if !self.is_framed {
+            return self.flush(packets).await;
+        }
+        let mut frame = std::mem::take(&mut self.frame);
+        frame.clear();
+        frame.push(0x82);
         match packets.len() {
-            short @ 0..=125 => self.frame.push(0x80 | short as u8),
+            short @ 0..=125 => frame.push(0x80 | short as u8),
             medium @ 126..=0xffff => {
-                self.frame.push(0x80 | 126);
-                self.frame.extend_from_slice(&(medium as u16).to_be_bytes());
+                frame.push(0x80 | 126);
+                frame.extend_from_slice(&(medium as u16).to_be_bytes());
             }
             long => {
-                self.frame.push(0x80 | 127);
-                self.frame.extend_from_slice(&(long as u64).to_be_bytes());
+                frame.push(0x80 | 127);
+                frame.extend_from_slice(&(long as u64).to_be_bytes());
             }
         }
-        self.frame.extend_from_slice(&[0; 4]);
-        self.frame.extend_from_slice(packets);
-        self.stream.write_all(&self.frame).await
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(packets);
+        let sent = self.flush(&frame).await;
+        self.frame = frame;
+        sent
+    }
+
+    /// Gives back what a large message has left behind.
+    pub(crate) fn shrink(&mut self) {
+        self.frame = Vec::new();
+    }
+
+    async fn flush(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
     }
 }
 
 impl Receiver {
     /// Waits for more, then hands over every whole packet: its first byte and its body.
+    ///
+    /// # Errors
+    /// Those of the stream, and [`io::ErrorKind::UnexpectedEof`] when the broker has closed.
     pub(crate) async fn receive(&mut self, mut visit: impl FnMut(u8, &[u8])) -> io::Result<()> {
-        let read = self.stream.read(&mut self.buffer).await?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.unframe(read);
-        let mut rest = self.packets.as_slice();
-        while let Some((first, body, after)) = split_packet(rest) {
-            visit(first, body);
-            rest = after;
-        }
-        let used = self.packets.len() - rest.len();
-        self.packets.drain(..used);
-        Ok(())
+        poll_fn(|cx| {
+            ROOM.with_borrow_mut(|room| {
+                let mut room = ReadBuf::new(room);
+                ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room))?;
+                let read = room.filled_mut();
+                let is_open = !read.is_empty() && self.take(read, &mut visit);
+                let end = || io::Error::from(io::ErrorKind::UnexpectedEof);
+                is_open.then_some(()).ok_or_else(end).into()
+            })
+        })
+        .await
     }
 
-    /// Waits for a packet of this type.
-    pub(crate) async fn expect(&mut self, first: u8) -> io::Result<()> {
-        let mut found = false;
-        while !found {
-            self.receive(|got, _| found |= got & 0xf0 == first & 0xf0)
-                .await?;
+    /// Waits for a packet of this kind and returns its body.
+    pub(crate) async fn expect(&mut self, first: u8) -> io::Result<Vec<u8>> {
+        let mut found = None;
+        loop {
+            self.receive(|got, body| {
+                if got & 0xf0 == first & 0xf0 && found.is_none() {
+                    found = Some(body.to_vec());
+                }
+            })
+            .await?;
+            if let Some(body) = found {
+                return Ok(body);
+            }
         }
-        Ok(())
     }
 
-    /// Takes the payload of binary frames out of what was read.
-    fn unframe(&mut self, read: usize) {
-        let mut at = 0;
-        while at < read {
-            if self.frame_left == 0 {
-                self.header.push(self.buffer[at]);
+    /// Gives back what a large packet has left behind.
+    pub(crate) fn shrink(&mut self) {
+        self.rest.shrink_to_fit();
+    }
+
+    /// Reads until the broker closes; what comes is not looked at.
+    pub(crate) async fn ignore(mut self) {
+        while self.receive(|_, _| {}).await.is_ok() {}
+    }
+
+    /// Returns whether the connection goes on.
+    fn take(&mut self, read: &mut [u8], visit: &mut impl FnMut(u8, &[u8])) -> bool {
+        let Some(frames) = &mut self.frames else {
+            cut(&mut self.rest, read, visit);
+            return true;
+        };
+        let data_bytes = frames.unframe(read);
+        cut(&mut self.rest, &read[..data_bytes], visit);
+        !frames.is_closed
+    }
+}
+
+/// Visits the whole packets of what was kept and what has come; keeps the rest.
+fn cut(rest: &mut Vec<u8>, data: &[u8], visit: &mut impl FnMut(u8, &[u8])) {
+    if rest.is_empty() {
+        let after = visit_all(data, visit);
+        rest.extend_from_slice(after);
+        return;
+    }
+    rest.extend_from_slice(data);
+    let after_bytes = visit_all(rest, visit).len();
+    rest.drain(..rest.len() - after_bytes);
+    if rest.is_empty() {
+        *rest = Vec::new();
+    }
+}
+
+fn visit_all<'a>(mut data: &'a [u8], visit: &mut impl FnMut(u8, &[u8])) -> &'a [u8] {
+    while let Some((first, body, after)) = packets::split(data) {
+        visit(first, body);
+        data = after;
+    }
+    data
+}
+
+/// The place inside the frames of a server, which are not masked.
+#[derive(Debug, Default)]
+struct Frames {
+    header: Vec<u8>,
+    left_bytes: usize,
+    is_data: bool,
+    is_closed: bool,
+}
+
+impl Frames {
+    /// Moves the payload of data frames together at the front and returns how much it is.
+    fn unframe(&mut self, read: &mut [u8]) -> usize {
+        let (mut at, mut end) = (0, 0);
+        while at < read.len() {
+            if self.left_bytes == 0 {
+                self.header.push(read[at]);
                 at += 1;
-                if let Some(length) = frame_length(&self.header) {
-                    self.frame_left = length;
+                if let Some(payload_bytes) = payload_bytes(&self.header) {
+                    self.left_bytes = payload_bytes;
+                    let opcode = self.header[0] & 0x0f;
+                    self.is_data = opcode <= 2;
+                    self.is_closed |= opcode == 8;
                     self.header.clear();
                 }
                 continue;
             }
-            let now = self.frame_left.min(read - at);
-            self.packets.extend_from_slice(&self.buffer[at..at + now]);
-            self.frame_left -= now;
+            let now = self.left_bytes.min(read.len() - at);
+            if self.is_data {
+                read.copy_within(at..at + now, end);
+                end += now;
+            }
+            self.left_bytes -= now;
             at += now;
         }
+        end
     }
 }
 
-/// The payload length of a frame from a server, once its header is whole. Pings have no payload here, so they vanish.
-fn frame_length(header: &[u8]) -> Option<usize> {
-    let short = usize::from(header.get(1)? & 0x7f);
+/// The payload length of a frame, once its header is whole.
+fn payload_bytes(header: &[u8]) -> Option<usize> {
     let long = |bytes: &[u8]| {
         bytes
             .iter()
             .fold(0, |sum, byte| sum << 8 | usize::from(*byte))
     };
-    match short {
+    match header.get(1)? & 0x7f {
         126 => header.get(2..4).map(long),
         127 => header.get(2..10).map(long),
-        _ => Some(short),
+        short => Some(usize::from(short)),
     }
 }
 
-/// A packet: first byte, remaining length, body.
-pub(crate) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    let mut packet = vec![first];
-    let mut left = body.len();
-    loop {
-        let more = if left > 127 { 0x80 } else { 0 };
-        packet.push((left & 0x7f) as u8 | more);
-        left >>= 7;
-        if left == 0 {
-            break;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_found_wherever_frames_and_reads_are_cut() {
+        // A PUBACK over two frames, a ping between them, and a second PUBACK.
+        let bytes = b"\x82\x02\x40\x02\x89\x00\x82\x06\x00\x07\x40\x02\x00\x08".to_vec();
+        for cut_at in 0..=bytes.len() {
+            let (mut frames, mut rest, mut seen) = (Frames::default(), Vec::new(), Vec::new());
+            for part in [&bytes[..cut_at], &bytes[cut_at..]] {
+                let mut part = part.to_vec();
+                let data_bytes = frames.unframe(&mut part);
+                cut(&mut rest, &part[..data_bytes], &mut |first, body| {
+                    seen.push((first, body.to_vec()));
+                });
+            }
+            assert_eq!(seen, [(0x40, vec![0, 7]), (0x40, vec![0, 8])]);
         }
     }
-    packet.extend_from_slice(body);
-    packet
-}
-
-/// A field with a 16-bit length.
-pub(crate) fn field(body: &mut Vec<u8>, bytes: &[u8]) {
-    body.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
-    body.extend_from_slice(bytes);
-}
-
-/// The first whole packet: first byte, body, and what is behind it.
-fn split_packet(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (first, rest) = bytes.split_first()?;
-    let mut length = 0;
-    for index in 0..4 {
-        let byte = *rest.get(index)?;
-        length |= usize::from(byte & 0x7f) << (7 * index);
-        if byte < 0x80 {
-            let body = rest.get(index + 1..)?;
-            return (body.len() >= length).then(|| {
-                let (body, after) = body.split_at(length);
-                (*first, body, after)
-            });
-        }
-    }
-    None
 }

@@ -1,77 +1,107 @@
-//! Load for an MQTT broker over WebSocket.
+//! Load for any MQTT broker, from outside.
 //!
-//! Measures any broker the same way, from outside: messages per second, the broker's CPU time per delivered message (by
-//! process id), losses and misorder. The figure that holds on a noisy machine is CPU per delivery, and of that the
-//! ratio to a peer measured in the same run.
+//! Measures every broker the same way: units a second, latency, what is lost, doubled or out of order, and the broker's
+//! CPU time per delivered message (by process id). On a machine with few cores and other work that last figure, and of
+//! it the ratio to a peer measured in the same run, is the one that holds.
 
+mod address;
 mod client;
+mod compare;
+mod fleet;
+mod floor;
+mod flow;
+mod ledger;
+mod packets;
 mod process;
+mod report;
 mod scenario;
 
-use clap::Parser;
+use address::Address;
+use clap::{Args, Parser, Subcommand};
 use process::Process;
+use scenario::{Options, Scenario};
+use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
-/// Puts load on an MQTT broker over WebSocket and says what a delivered message costs it.
+/// Puts load on MQTT brokers and says what a delivered message costs them.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Where the broker listens: HOST:PORT.
-    #[arg(long, default_value = "127.0.0.1:8083")]
-    address: String,
-    /// The path of its WebSocket.
-    #[arg(long, default_value = "/mqtt")]
-    path: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure one broker.
+    Run(Run),
+    /// Be the floor: write the bytes that come to everybody who wants them, and nothing else.
+    Floor {
+        /// Where to listen.
+        #[arg(long, default_value = "127.0.0.1:8083")]
+        bind: SocketAddr,
+    },
+    /// Measure several brokers in turn and write the table.
+    Compare(compare::Arguments),
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    scenario: Scenario,
+    /// ws://HOST:PORT/PATH or mqtt://HOST:PORT.
+    #[arg(long, default_value = "ws://127.0.0.1:8083/mqtt")]
+    address: Address,
     /// The broker's process id, for its CPU time and memory.
     #[arg(long)]
     pid: u32,
-    /// How many publishers.
-    #[arg(long, default_value_t = 1)]
-    publishers: usize,
-    /// How many subscribers. Each gets every message, or with --pairs those of its own publisher.
-    #[arg(long, default_value_t = 100)]
-    subscribers: usize,
-    /// One publisher to one subscriber, as many times as there are publishers.
+    /// How long to publish.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Messages a second of each publisher, instead of the scenario's own.
     #[arg(long)]
-    pairs: bool,
-    /// Messages of each publisher.
-    #[arg(long, default_value_t = 20_000)]
-    messages: u32,
-    /// Bytes of a payload; at least 4, for the sequence number.
-    #[arg(long, default_value_t = 100)]
-    payload: usize,
-    /// QoS 0 or 1, published and subscribed.
-    #[arg(long, default_value_t = 0)]
-    qos: u8,
-    /// Messages on their way at most, of each publisher.
-    #[arg(long, default_value_t = 200)]
-    window: u32,
-    /// Messages a second of each publisher; 0: as fast as the window allows.
-    #[arg(long, default_value_t = 0)]
-    rate: u32,
+    rate: Option<f64>,
+    /// Tiny numbers: only to see that nothing is lost.
+    #[arg(long)]
+    small: bool,
+    /// One line of JSON instead of text.
+    #[arg(long)]
+    json: bool,
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let broker = Process(arguments.pid);
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("no runtime: {error}");
-            return ExitCode::FAILURE;
-        }
+    let done = match Arguments::parse().command {
+        Command::Run(arguments) => run(&arguments),
+        Command::Floor { bind } => floor::serve(bind).map(|()| true),
+        Command::Compare(arguments) => compare::run(&arguments),
     };
-    let local = tokio::task::LocalSet::new();
-    match local.block_on(&runtime, scenario::run(&arguments, broker)) {
-        Ok(report) => {
-            println!("{report}");
-            ExitCode::from(u8::from(!report.is_clean()))
-        }
+    match done {
+        Ok(is_clean) => ExitCode::from(u8::from(!is_clean)),
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("weir-bench: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Returns whether nothing was lost, doubled or out of order.
+fn run(arguments: &Run) -> io::Result<bool> {
+    let options = Options {
+        duration: Duration::from_secs_f64(arguments.seconds),
+        rate: arguments.rate,
+        small: arguments.small,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let measured = arguments
+        .scenario
+        .run(&arguments.address, Process(arguments.pid), options);
+    let report = tokio::task::LocalSet::new().block_on(&runtime, measured)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        println!("{report}");
+    }
+    Ok(report.is_clean())
 }

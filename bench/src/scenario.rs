@@ -1,270 +1,172 @@
-//! Fan-out and pairs: publishers, subscribers, and what arrived.
+//! The scenarios by name, and the load that each of them is.
 //!
-//! A publisher is held to its window by what its slowest subscriber has received, so nothing has to be dropped by a
-//! broker with queues of a sensible size; every message carries its number, so what is lost or out of order is known.
+//! A scenario is the same for every broker and every run; what may be changed from outside (how long, at which rate) is
+//! in [`Options`]. With `small` it is only shown that nothing is lost, in tiny numbers.
 
-use crate::Arguments;
-use crate::client::{Receiver, Sender, connect, field, packet};
+mod idle;
+mod reconnect;
+mod retained;
+mod stalled;
+mod subscriptions;
+
+use crate::address::Address;
+use crate::fleet::Fleet;
+use crate::flow::{Flow, Shape};
+use crate::packets::Level;
 use crate::process::Process;
-use std::cell::{Cell, RefCell};
-use std::fmt;
+use crate::report::Report;
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
-use tokio::sync::Notify;
-use tokio::task::{JoinHandle, spawn_local};
+use std::time::Duration;
 
-/// What one publisher's subscribers have received.
-#[derive(Debug, Default)]
-struct Progress {
-    received: RefCell<Vec<u32>>,
-    misordered: Cell<u64>,
-    moved: Notify,
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Scenario {
+    /// 1 publisher to 100 subscribers, as fast as it goes.
+    FanOut,
+    /// The same at 500 messages a second, one message per read.
+    FanOutPaced,
+    /// 1 to 100 with QoS 1, as fast as it goes.
+    FanOutQos1,
+    /// 1 to 100 in 5.0 with user properties, subscription identifiers and topic aliases.
+    FanOutV5,
+    /// 1 to 100, payloads of 8 KiB.
+    Payload8k,
+    /// 1 to 100, payloads of 256 KiB.
+    Payload256k,
+    /// 1 to 100 at the given rate; for latencies.
+    Latency,
+    /// 50 publishers, each with its own subscriber.
+    Pairs,
+    /// The same with QoS 1.
+    PairsQos1,
+    /// The same with QoS 2.
+    PairsQos2,
+    /// 100 publishers to one subscriber.
+    FanIn,
+    /// 100 publishers to 100 members of a shared subscription.
+    Shared,
+    /// 100 subscribers with 100 filters each, 44 of them with wildcards.
+    Wildcards,
+    /// 10,000 connections with one subscription each, before and after each carried 64 KiB.
+    Idle,
+    /// Connect, subscribe, disconnect.
+    Churn,
+    /// 2,000 clients come again with the same Client Identifiers, all at once, their old connections still open.
+    Storm,
+    /// 1,000,000 subscriptions of 10,000 clients.
+    Subscriptions,
+    /// 100,000 retained messages to one subscriber, while another client's messages flow.
+    Retained,
+    /// 1 to 100, without and with a further subscriber that stops reading.
+    Stalled,
 }
 
-impl Progress {
-    fn slowest(&self) -> u32 {
-        self.received
-            .borrow()
-            .iter()
-            .copied()
-            .min()
-            .unwrap_or(u32::MAX)
+/// What may be changed from outside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) duration: Duration,
+    /// Messages a second of each publisher, instead of the scenario's own.
+    pub(crate) rate: Option<f64>,
+    /// Tiny numbers.
+    pub(crate) small: bool,
+}
+
+impl Options {
+    /// `whole`, or in a small run `tiny`.
+    fn scale(self, whole: usize, tiny: usize) -> usize {
+        if self.small { tiny } else { whole }
     }
 }
 
-/// What was measured.
-#[derive(Debug)]
-pub(crate) struct Report {
-    deliveries: u64,
-    expected: u64,
-    misordered: u64,
-    elapsed: Duration,
-    broker_cpu: Duration,
-    own_cpu: Duration,
-    resident_bytes: u64,
-}
-
-impl Report {
-    /// Nothing lost, nothing out of order.
-    pub(crate) fn is_clean(&self) -> bool {
-        self.deliveries == self.expected && self.misordered == 0
+impl Scenario {
+    /// The name on the command line.
+    pub(crate) fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
     }
-}
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let each = |time: Duration| time.as_secs_f64() * 1e6 / self.deliveries.max(1) as f64;
-        write!(
-            f,
-            "deliveries {} of {}  misordered {}  {:.0}/s  broker {:.3} us/delivery  generator {:.3} us/delivery  resident {} KiB",
-            self.deliveries,
-            self.expected,
-            self.misordered,
-            self.deliveries as f64 / self.elapsed.as_secs_f64(),
-            each(self.broker_cpu),
-            each(self.own_cpu),
-            self.resident_bytes / 1024,
-        )
+    /// Measures a broker.
+    ///
+    /// # Errors
+    /// A connection that can't be opened, or is refused.
+    pub(crate) async fn run(
+        self,
+        address: &Address,
+        broker: Process,
+        options: Options,
+    ) -> io::Result<Report> {
+        match self {
+            Self::Idle => idle::run(address, broker, options).await,
+            Self::Churn => reconnect::churn(address, broker, options).await,
+            Self::Storm => reconnect::storm(address, broker, options).await,
+            Self::Subscriptions => subscriptions::run(address, broker, options).await,
+            Self::Retained => retained::run(address, broker, options).await,
+            Self::Stalled => stalled::run(address, broker, options).await,
+            _ => {
+                let flow = self.flow(options);
+                let payload_bytes = flow.payload_bytes as f64;
+                let before = broker.resident_bytes();
+                let report = flow.run(self, address, broker).await?;
+                let growth = broker.resident_peak_bytes().saturating_sub(before) as f64;
+                Ok(match self {
+                    Self::Payload8k | Self::Payload256k => {
+                        report.with("peak_growth_payloads", growth / payload_bytes)
+                    }
+                    _ => report,
+                })
+            }
+        }
     }
-}
 
-/// Connects everybody, publishes everything, waits until it has arrived or nothing moves any more.
-pub(crate) async fn run(arguments: &Arguments, broker: Process) -> io::Result<Report> {
-    let mut progress = Vec::new();
-    let mut publishing: Vec<JoinHandle<io::Result<()>>> = Vec::new();
-    let groups: Vec<Rc<Progress>> = (0..arguments.publishers).map(|_| Rc::default()).collect();
-    for index in 0..arguments.subscribers {
-        let topics = if arguments.pairs {
-            index..index + 1
-        } else {
-            0..arguments.publishers
+    /// The load of the scenarios that are nothing but load.
+    fn flow(self, options: Options) -> Flow {
+        let all = |window| Flow::new(Shape::Each, 1, options.scale(100, 5), window);
+        let pairs = |qos| Flow {
+            qos,
+            ..Flow::new(Shape::Pairs, options.scale(50, 3), options.scale(50, 3), 20)
         };
-        for topic in topics.clone() {
-            groups[topic].received.borrow_mut().push(0);
-        }
-        subscribe(arguments, index, topics, &groups).await?;
-    }
-    let (own, started) = (Process::own(), Instant::now());
-    let (broker_before, own_before) = (broker.cpu(), own.cpu());
-    for (index, group) in groups.iter().enumerate() {
-        progress.push(Rc::clone(group));
-        let (sender, receiver) =
-            connect(&arguments.address, &arguments.path, &format!("pub-{index}")).await?;
-        spawn_local(ignore(receiver));
-        publishing.push(spawn_local(publish(
-            Load::of(arguments),
-            index,
-            sender,
-            Rc::clone(group),
-        )));
-    }
-    for task in publishing {
-        task.await.map_err(io::Error::other)??;
-    }
-    for group in &groups {
-        while group.slowest() < arguments.messages {
-            if tokio::time::timeout(Duration::from_secs(5), group.moved.notified())
-                .await
-                .is_err()
-            {
-                break;
+        let flow = match self {
+            Self::FanOutPaced | Self::Latency => Flow {
+                rate: Some(500.0),
+                ..all(1_000_000)
+            },
+            Self::FanOutQos1 => Flow { qos: 1, ..all(100) },
+            Self::FanOutV5 => Flow {
+                level: Level::V5,
+                is_decorated: true,
+                ..all(200)
+            },
+            Self::Payload8k => Flow {
+                payload_bytes: 8 << 10,
+                ..all(20)
+            },
+            Self::Payload256k => Flow {
+                payload_bytes: 256 << 10,
+                ..all(2)
+            },
+            Self::Pairs => pairs(0),
+            Self::PairsQos1 => pairs(1),
+            Self::PairsQos2 => pairs(2),
+            Self::FanIn => Flow::new(Shape::Each, options.scale(100, 5), 1, 20),
+            Self::Shared => {
+                let clients = options.scale(100, 5);
+                Flow::new(Shape::Shared, clients, clients, 20)
             }
-        }
-    }
-    let elapsed = started.elapsed();
-    let deliveries = groups
-        .iter()
-        .flat_map(|group| group.received.borrow().clone())
-        .map(u64::from)
-        .sum();
-    let each: usize = groups
-        .iter()
-        .map(|group| group.received.borrow().len())
-        .sum();
-    Ok(Report {
-        deliveries,
-        expected: each as u64 * u64::from(arguments.messages),
-        misordered: groups.iter().map(|group| group.misordered.get()).sum(),
-        elapsed,
-        broker_cpu: broker.cpu() - broker_before,
-        own_cpu: own.cpu() - own_before,
-        resident_bytes: broker.resident_bytes(),
-    })
-}
-
-/// What one publisher is to do.
-#[derive(Clone, Copy)]
-struct Load {
-    messages: u32,
-    payload: usize,
-    qos: u8,
-    window: u32,
-    rate: u32,
-}
-
-impl Load {
-    fn of(arguments: &Arguments) -> Self {
-        Self {
-            messages: arguments.messages,
-            payload: arguments.payload.max(4),
-            qos: arguments.qos.min(1),
-            window: arguments.window.max(1),
-            rate: arguments.rate,
-        }
-    }
-}
-
-async fn subscribe(
-    arguments: &Arguments,
-    index: usize,
-    topics: std::ops::Range<usize>,
-    groups: &[Rc<Progress>],
-) -> io::Result<()> {
-    let (mut sender, mut receiver) =
-        connect(&arguments.address, &arguments.path, &format!("sub-{index}")).await?;
-    for topic in topics {
-        let mut body = vec![0, 1];
-        field(&mut body, topic_name(topic).as_bytes());
-        body.push(arguments.qos.min(1));
-        sender.send(&packet(0x82, &body)).await?;
-        receiver.expect(0x90).await?;
-    }
-    let slot = if arguments.pairs { 0 } else { index };
-    let groups = groups.to_vec();
-    spawn_local(async move { receive(receiver, sender, groups, slot).await });
-    Ok(())
-}
-
-fn topic_name(index: usize) -> String {
-    format!("bench/{index:04}")
-}
-
-/// Counts what arrives, and acknowledges it.
-async fn receive(
-    mut receiver: Receiver,
-    mut sender: Sender,
-    groups: Vec<Rc<Progress>>,
-    slot: usize,
-) {
-    let mut acks = Vec::new();
-    loop {
-        acks.clear();
-        let visited = receiver.receive(|first, body| {
-            if first & 0xf0 != 0x30 {
-                return;
+            Self::Wildcards => {
+                let clients = options.scale(100, 8);
+                let fleet = Rc::new(Fleet::new(clients, options.scale(5_000, 100)));
+                Flow::new(Shape::Fleet(fleet), 1, clients, 500)
             }
-            let (topic, rest) = body[2..].split_at(usize::from(body[1]));
-            let mut payload = rest;
-            if first & 0x06 != 0 {
-                acks.extend_from_slice(&[0x40, 2, rest[0], rest[1]]);
-                payload = &rest[2..];
-            }
-            let index = topic[6..]
-                .iter()
-                .fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0'));
-            let number = u32::from_be_bytes([payload[0], payload[1], payload[2], payload[3]]);
-            let group = &groups[index];
-            let received = &mut group.received.borrow_mut()[slot];
-            if number != *received {
-                group.misordered.set(group.misordered.get() + 1);
-            }
-            *received += 1;
-            group.moved.notify_one();
-        });
-        if visited.await.is_err() || (!acks.is_empty() && sender.send(&acks).await.is_err()) {
-            return;
-        }
-    }
-}
-
-async fn ignore(mut receiver: Receiver) {
-    while receiver.receive(|_, _| {}).await.is_ok() {}
-}
-
-/// Publishes in batches as large as the window has room for.
-async fn publish(
-    load: Load,
-    index: usize,
-    mut sender: Sender,
-    progress: Rc<Progress>,
-) -> io::Result<()> {
-    let mut sent = 0;
-    let started = Instant::now();
-    let mut batch = Vec::new();
-    while sent < load.messages {
-        let due = match load.rate {
-            0 => load.messages,
-            rate => (started.elapsed().as_secs_f64() * f64::from(rate)) as u32 + 1,
+            _ => all(200),
         };
-        let until = due
-            .min(load.messages)
-            .min(progress.slowest().saturating_add(load.window));
-        if until <= sent {
-            match load.rate {
-                0 => progress.moved.notified().await,
-                _ => tokio::time::sleep(Duration::from_millis(1)).await,
-            }
-            continue;
+        Flow {
+            duration: options.duration,
+            rate: options.rate.or(flow.rate),
+            ..flow
         }
-        batch.clear();
-        for number in sent..until {
-            message(load, index, number, &mut batch);
-        }
-        sender.send(&batch).await?;
-        sent = until;
     }
-    Ok(())
-}
-
-fn message(load: Load, index: usize, number: u32, batch: &mut Vec<u8>) {
-    let mut body = Vec::with_capacity(load.payload + 16);
-    field(&mut body, topic_name(index).as_bytes());
-    if load.qos > 0 {
-        body.extend_from_slice(&((number % 65_535) as u16 + 1).to_be_bytes());
-    }
-    let start = body.len();
-    body.extend_from_slice(&number.to_be_bytes());
-    body.resize(start + load.payload, b'x');
-    batch.extend_from_slice(&packet(0x30 | load.qos << 1, &body));
 }

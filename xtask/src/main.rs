@@ -6,6 +6,7 @@
 //! library is used: this has to build on a machine that has nothing but Rust.
 
 mod autobahn;
+mod bench;
 mod check;
 mod fuzz;
 mod hostile;
@@ -24,6 +25,8 @@ Usage: cargo xtask COMMAND
 Longer runs, each on its own:
 
   autobahn       every case of the Autobahn test suite that concerns us
+  bench [--quick] [--rounds 5] [--scenarios A,B] [--table-only]
+                 Weir, the floor under it, mosquitto, rumqttd, nats-server and Aedes; writes the table
   hostile        the tests of hostile behaviour that take long or many connections
   fuzz SECONDS   each fuzz target for so long, with stable Rust
   suites [--paho DIR]
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
             .and_then(|()| autobahn::setup())
             .and_then(|()| check::run()),
         Some("autobahn") => autobahn::setup().and_then(|()| autobahn::run()),
+        Some("bench") => bench::run(std::env::args().skip(2)),
         Some("fuzz") => fuzz::run(std::env::args().nth(2).as_deref()),
         Some("hostile") => hostile::run(),
         Some("suites") => suites::run(std::env::args().skip(2)),

@@ -20,15 +20,23 @@ pub(crate) const BARE_TARGET: &str = "thumbv7em-none-eabi";
 
 /// Makes this machine able to run every test.
 pub(crate) fn run() -> Result<(), Failure> {
-    debian_packages()?;
+    debian_packages(&wanted_packages())?;
     bare_target()?;
     node_packages(&shell::root().join("tests/node"))?;
     let tests = shell::root().join("tests");
     python_packages(&tests.join("python/requirements.txt"), &tests.join(".env"))
 }
 
-fn debian_packages() -> Result<(), Failure> {
-    let missing = missing_packages();
+/// Where cargo puts what it builds.
+pub(crate) fn built() -> PathBuf {
+    let elsewhere = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    elsewhere.unwrap_or_else(|| shell::root().join("target"))
+}
+
+/// Installs those of the packages whose programs are absent.
+pub(crate) fn debian_packages(wanted: &[(&str, bool)]) -> Result<(), Failure> {
+    let absent = wanted.iter().filter(|(_, present)| !present);
+    let missing: Vec<&str> = absent.map(|(package, _)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -43,9 +51,9 @@ fn debian_packages() -> Result<(), Failure> {
     shell::run(install.args(&missing))
 }
 
-/// The Debian packages whose programs this machine lacks.
-fn missing_packages() -> Vec<&'static str> {
-    let wanted = [
+/// The Debian packages of the tests, and whether this machine has their programs.
+fn wanted_packages() -> [(&'static str, bool); 6] {
+    [
         ("chromium", on_path("chromium")),
         ("nodejs", on_path("node")),
         ("npm", on_path("npm")),
@@ -55,9 +63,7 @@ fn missing_packages() -> Vec<&'static str> {
             "nginx",
             on_path("nginx") || Path::new("/usr/sbin/nginx").exists(),
         ),
-    ];
-    let absent = wanted.into_iter().filter(|(_, present)| !present);
-    absent.map(|(package, _)| package).collect()
+    ]
 }
 
 fn bare_target() -> Result<(), Failure> {
@@ -84,7 +90,8 @@ fn apt_get(arguments: &[&str]) -> Command {
     command
 }
 
-fn node_packages(folder: &Path) -> Result<(), Failure> {
+/// Installs what a folder's package-lock.json names.
+pub(crate) fn node_packages(folder: &Path) -> Result<(), Failure> {
     let version = ask(Command::new("node").arg("--version")).unwrap_or_default();
     let major = version.trim_start_matches('v').split('.').next();
     if major.and_then(|number| number.parse().ok()) < Some(NODE_MAJOR) {

@@ -3,7 +3,6 @@
 //! They are not part of `test`: one of them comes with a source package of Debian, the other is in no registry at all,
 //! and nothing of either is kept here. tests/suites/run.py says what is missing. All it makes lies below target/suites.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use crate::setup;
@@ -23,12 +22,8 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure
     shell::run(cargo.current_dir(shell::root()))?;
     let mut python = Command::new(environment.join("bin/python"));
     python.arg("-B").arg(tests.join("run.py"));
-    python.arg("--weir").arg(built().join("release/weir"));
+    python
+        .arg("--weir")
+        .arg(setup::built().join("release/weir"));
     shell::run(python.arg("--scratch").arg(scratch).args(arguments))
-}
-
-/// Where cargo puts what it builds.
-fn built() -> PathBuf {
-    let elsewhere = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    elsewhere.unwrap_or_else(|| shell::root().join("target"))
 }

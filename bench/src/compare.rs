@@ -1,0 +1,152 @@
+//! Several brokers in turn, round after round, and the table of their medians.
+//!
+//! Rounds are interleaved: whatever else the machine does hits all brokers alike. Results are kept in a file, so that a
+//! part can be measured again and the table written anew.
+
+mod brokers;
+mod table;
+
+use crate::process::Process;
+use crate::report::Report;
+use crate::scenario::{Options, Scenario};
+use brokers::{Broker, Programs};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::task::LocalSet;
+use tokio::time::timeout;
+
+/// Nobody waits longer for one measurement.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is compared, and where the table goes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    programs: Programs,
+    /// Measurements of each broker and scenario.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How long each publishes.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Only these scenarios.
+    #[arg(long, value_delimiter = ',')]
+    scenarios: Vec<Scenario>,
+    /// Tiny numbers: only to see that nothing is lost.
+    #[arg(long)]
+    small: bool,
+    /// A folder for the brokers' files and the results.
+    #[arg(long)]
+    scratch: PathBuf,
+    /// Measure nothing: only write the table of what was measured.
+    #[arg(long)]
+    table_only: bool,
+    /// Markdown files that get the table, short or whole, as their markers say.
+    #[arg(long)]
+    write: Vec<PathBuf>,
+}
+
+/// One measurement.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Measured {
+    broker: Broker,
+    scenario: Scenario,
+    /// What was found, or why nothing could be.
+    outcome: Result<Report, String>,
+}
+
+/// Returns whether everything that Weir was measured with is clean.
+pub(crate) fn run(arguments: &Arguments) -> io::Result<bool> {
+    fs::create_dir_all(&arguments.scratch)?;
+    let file = arguments.scratch.join("results.json");
+    let mut all = read(&file)?;
+    if !arguments.table_only {
+        let scenarios = arguments.scenarios();
+        all.retain(|measured| !scenarios.contains(&measured.scenario));
+        for round in 0..arguments.rounds {
+            for scenario in &scenarios {
+                for broker in Broker::ALL {
+                    if broker.can(*scenario) && broker.is_among(&arguments.programs) {
+                        all.push(arguments.measure(round, broker, *scenario, &all));
+                        fs::write(&file, serde_json::to_string_pretty(&all)?)?;
+                    }
+                }
+            }
+        }
+    }
+    println!("{}", table::whole(&all));
+    for file in &arguments.write {
+        table::write(file, &all)?;
+    }
+    let ours = all
+        .iter()
+        .filter(|measured| measured.broker == Broker::Weir);
+    Ok(ours
+        .map(|measured| &measured.outcome)
+        .all(|outcome| outcome.as_ref().is_ok_and(Report::is_clean)))
+}
+
+impl Arguments {
+    fn scenarios(&self) -> Vec<Scenario> {
+        if self.scenarios.is_empty() {
+            return Scenario::value_variants().to_vec();
+        }
+        self.scenarios.clone()
+    }
+
+    fn measure(
+        &self,
+        round: usize,
+        broker: Broker,
+        scenario: Scenario,
+        so_far: &[Measured],
+    ) -> Measured {
+        let options = Options {
+            duration: Duration::from_secs_f64(self.seconds),
+            rate: (scenario == Scenario::Latency).then(|| half_of_saturation(broker, so_far)),
+            small: self.small,
+        };
+        let outcome = self.run_one(broker, scenario, options);
+        let title = broker.title();
+        match &outcome {
+            Ok(report) => println!("round {}, {title}, {report}", round + 1),
+            Err(error) => println!("round {}, {title}, {}: {error}", round + 1, scenario.name()),
+        }
+        Measured {
+            broker,
+            scenario,
+            outcome: outcome.map_err(|error| error.to_string()),
+        }
+    }
+
+    fn run_one(&self, broker: Broker, scenario: Scenario, options: Options) -> io::Result<Report> {
+        let running = broker.start(&self.programs, &self.scratch.join("broker"))?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let process = Process(running.process_id());
+        let measured = scenario.run(running.address(), process, options);
+        let in_time = timeout(PATIENCE, measured);
+        let done = LocalSet::new().block_on(&runtime, async { in_time.await });
+        done.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// Messages a second: half of what the broker could do with the same fan-out, unpaced.
+fn half_of_saturation(broker: Broker, so_far: &[Measured]) -> f64 {
+    const SUBSCRIBERS: f64 = 100.0;
+    let rate = table::median(so_far, broker, Scenario::FanOut, Report::rate);
+    rate.map_or(500.0, |rate| rate / SUBSCRIBERS / 2.0)
+}
+
+fn read(file: &Path) -> io::Result<Vec<Measured>> {
+    match fs::read(file) {
+        Ok(text) => Ok(serde_json::from_slice(&text)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}

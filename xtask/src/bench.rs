@@ -1,0 +1,67 @@
+//! The comparison with other brokers: what it needs, and running it.
+//!
+//! The peers come from where everybody gets them: mosquitto from Debian, rumqttd from crates.io, nats-server from PyPI, Aedes
+//! from npm. All of it lies below target/bench; the table goes into the README and the book.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::setup;
+use crate::shell::{self, Failure};
+
+/// Builds Weir as it would be released, gets the peers, measures, writes the table. The arguments go to
+/// `weir-bench compare`; `--quick` is one short round, for a look.
+pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure> {
+    let (root, scratch) = (shell::root(), shell::root().join("target/bench"));
+    cargo("build --release --package weir-broker --bin weir --package weir-bench")?;
+    let peers = scratch.join("peers");
+    install_peers(root, &peers)?;
+    let built = setup::built().join("release");
+    let mut compare = Command::new(built.join("weir-bench"));
+    compare.arg("compare").arg("--weir").arg(built.join("weir"));
+    compare.args(["--mosquitto", mosquitto()]);
+    compare.arg("--rumqttd").arg(peers.join("bin/rumqttd"));
+    compare
+        .arg("--nats")
+        .arg(peers.join("nats/bin/nats-server"));
+    compare.arg("--aedes").arg(root.join("bench/peers/aedes"));
+    compare.arg("--scratch").arg(&scratch);
+    for argument in arguments {
+        match argument.as_str() {
+            "--quick" => compare.args(["--rounds", "1", "--seconds", "0.5"]),
+            other => compare.arg(other),
+        };
+    }
+    for document in ["README.md", "docs/src/benchmarks.md"] {
+        compare.arg("--write").arg(root.join(document));
+    }
+    shell::run(&mut compare)
+}
+
+fn install_peers(root: &Path, peers: &Path) -> Result<(), Failure> {
+    setup::debian_packages(&[("mosquitto", Path::new(mosquitto()).exists())])?;
+    setup::node_packages(&root.join("bench/peers/aedes"))?;
+    setup::python_packages(&root.join("bench/peers/nats.txt"), &peers.join("nats"))?;
+    if peers.join("bin/rumqttd").exists() {
+        return Ok(());
+    }
+    // Not --locked: what it was released with does not compile any more.
+    let mut install = cargo_command("install --quiet rumqttd --version 0.20.0 --root");
+    shell::run(install.arg(peers))
+}
+
+fn mosquitto() -> &'static str {
+    "/usr/sbin/mosquitto"
+}
+
+fn cargo(arguments: &str) -> Result<(), Failure> {
+    shell::run(&mut cargo_command(arguments))
+}
+
+fn cargo_command(arguments: &str) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .args(arguments.split_whitespace())
+        .current_dir(shell::root());
+    command
+}
