@@ -97,10 +97,19 @@ impl Broker {
 
     /// Asks the broker to stop, as a service manager does. [`Broker::exit`] waits for it.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Asks the broker to read its files again, with SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal("HUP");
+    }
+
+    fn signal(&self, name: &str) {
         let pid = self.process.id().to_string();
-        let script = ["-c", "kill -TERM \"$0\"", &pid];
+        let script = ["-c", "kill -\"$1\" \"$0\"", &pid, name];
         let sent = Command::new("sh").args(script).status();
-        assert!(sent.expect("sh runs").success(), "SIGTERM to {pid}");
+        assert!(sent.expect("sh runs").success(), "SIG{name} to {pid}");
     }
 
     /// Waits for the broker's end.

@@ -61,6 +61,17 @@ impl Client {
 
     /// Opens a WebSocket for this version and sends nothing.
     pub async fn open(broker: &Broker, version: Version) -> Self {
+        Self::open_with(broker, version, "/mqtt", &[]).await
+    }
+
+    /// Opens a WebSocket with this path and query string and these headers besides its own. A subprotocol among them is
+    /// offered beside MQTT's.
+    pub async fn open_with(
+        broker: &Broker,
+        version: Version,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Self {
         let stream = TcpStream::connect(broker.address())
             .await
             .expect("a connection");
@@ -70,13 +81,17 @@ impl Client {
         } else {
             "mqtt"
         };
-        let request = http::Request::get(broker.url())
+        let url = format!("ws://{}{target}", broker.address());
+        let mut request = http::Request::get(url)
             .header("Host", broker.address().to_string())
             .header("Connection", "Upgrade")
             .header("Upgrade", "websocket")
             .header("Sec-WebSocket-Version", "13")
             .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
             .header("Sec-WebSocket-Protocol", subprotocol);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let request = request.body(()).expect("a request");
         let upgrade = tokio_tungstenite::client_async(request, stream);
         let (socket, response) = upgrade.await.expect("an upgrade");

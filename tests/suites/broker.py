@@ -89,10 +89,10 @@ def mosquittos(lines, port):
 
 def weirs(lines, port):
     """The same configuration in Weir's words."""
-    sections = {"limits": dict(MOSQUITTOS_DEFAULTS), "timing": {}, "auth": {"anonymous": "false"}}
+    sections = {"limits": dict(MOSQUITTOS_DEFAULTS), "timing": {}, "auth": {"anonymous": '"nowhere"'}}
     for name, value in lines:
         if name == "allow_anonymous":
-            sections["auth"]["anonymous"] = value
+            sections["auth"]["anonymous"] = '"everywhere"' if value == "true" else '"nowhere"'
         elif name in COUNTERPARTS and int(value) >= COUNTERPARTS[name][2]:
             section, keys, _ = COUNTERPARTS[name]
             sections[section].update(dict.fromkeys(keys, value))

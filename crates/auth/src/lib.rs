@@ -1,29 +1,51 @@
 //! Who may connect and what they may do.
 //!
-//! A [`Provider`] judges the credentials of a CONNECT; a [`Chain`] asks its providers in order until one has an opinion.
-//! Nobody having one is a refusal: authentication fails closed. A provider may take its time (it answers with a future),
-//! it never blocks the thread, and what it grants is asked at every publish and subscribe without waiting.
+//! A [`Provider`] judges what a client says and shows of itself; a [`Chain`] asks its providers in order until one has an
+//! opinion. Nobody having one is a refusal: authentication fails closed. A provider may take its time (it answers with a
+//! future), it never blocks the thread, and what it grants is asked at every publish and subscribe without waiting.
+//! No password, token or hash is ever part of a `Debug`, an error or a log line.
 
-mod anonymous;
+mod chain;
+mod error;
+mod password;
 mod presented;
+mod scram;
+#[cfg(test)]
+mod scratch;
+mod watched;
 
-pub use anonymous::Anonymous;
+pub use chain::{Admission, Chain, Judgement, Pending};
+pub use error::{AuthError, FileFault, LineFault};
+pub use password::{Password, PasswordFile};
 pub use presented::{ClientCertificate, Presented};
+pub use watched::Reload;
 
+use bytes::Bytes;
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
-use weir_engine::{Authentication, Credentials, Grant, Refusal};
+use std::time::SystemTime;
+use weir_engine::{Credentials, Refusal, Utf8};
+
+/// What a provider has to judge by.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// What CONNECT or AUTH says.
+    pub credentials: &'a Credentials,
+    /// What was shown before.
+    pub presented: &'a Presented,
+}
 
 /// What a provider says of a client.
-#[derive(Debug)]
 pub enum Verdict {
-    /// It may connect, and do this.
-    Granted(Grant),
+    /// It may connect, as this.
+    Granted(Identity),
     /// It may not connect; no other provider is asked.
     Refused(Refusal),
     /// Not for this provider to say.
     NoOpinion,
+    /// It has to answer this first (Authentication Data), and its answer goes there.
+    Challenged(Bytes, Box<dyn Exchange>),
 }
 
 /// A verdict to come.
@@ -31,85 +53,55 @@ pub type Judging<'a> = Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
 
 /// Judges who may connect.
 pub trait Provider: Debug + Send + Sync {
-    /// Judges these credentials.
-    fn authenticate<'a>(&'a self, credentials: &'a Credentials) -> Judging<'a>;
+    /// What the log calls it.
+    fn name(&self) -> &str;
+
+    /// Judges a client.
+    fn authenticate<'a>(&'a self, request: &'a Request<'a>) -> Judging<'a>;
+
+    /// Whether a user that was granted would still be; asked when something was read again.
+    fn still_admits(&self, user: &str) -> bool {
+        let _ = user;
+        true
+    }
+
+    /// Reads again what has changed, everything if `force`.
+    fn reload(&self, force: bool) -> Vec<Reload> {
+        let _ = force;
+        Vec::new()
+    }
+
+    /// Whether it has this method of enhanced authentication.
+    fn has_method(&self, method: &str) -> bool {
+        let _ = method;
+        false
+    }
 }
 
-/// Providers in the order in which they are asked.
-#[derive(Debug, Default)]
-pub struct Chain {
-    providers: Vec<Box<dyn Provider>>,
+/// An enhanced authentication that awaits the client's next answer.
+pub trait Exchange: Send {
+    /// Goes on with it.
+    fn respond<'a>(self: Box<Self>, data: Bytes) -> Judging<'a>;
 }
 
-impl Chain {
-    /// A chain of these providers. An empty chain refuses everybody.
+/// Who a client was found to be.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// The user; `None` for the anonymous.
+    pub user: Option<Utf8>,
+    /// When what it showed expires; `None`: never.
+    pub expires_at: Option<SystemTime>,
+    /// The Authentication Data that ends an enhanced authentication.
+    pub data: Option<Bytes>,
+}
+
+impl Identity {
+    /// This user, for ever.
     #[must_use]
-    pub fn new(providers: Vec<Box<dyn Provider>>) -> Self {
-        Self { providers }
-    }
-
-    /// The first verdict of a provider that has one; a refusal if none has.
-    ///
-    /// # Errors
-    /// The refusal, for the CONNACK.
-    pub async fn authenticate(&self, credentials: &Credentials) -> Authentication {
-        for provider in &self.providers {
-            match provider.authenticate(credentials).await {
-                Verdict::Granted(grant) => return Ok(grant),
-                Verdict::Refused(refusal) => return Err(refusal),
-                Verdict::NoOpinion => {}
-            }
+    pub fn of(user: Utf8) -> Self {
+        Self {
+            user: Some(user),
+            ..Self::default()
         }
-        Err(Refusal::NotAuthorized)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
-    use weir_codec::Utf8;
-
-    #[derive(Debug)]
-    struct Says(fn() -> Verdict);
-
-    impl Provider for Says {
-        fn authenticate<'a>(&'a self, _: &'a Credentials) -> Judging<'a> {
-            Box::pin(std::future::ready((self.0)()))
-        }
-    }
-
-    fn ask(providers: Vec<Box<dyn Provider>>) -> Authentication {
-        let chain = Chain::new(providers);
-        let credentials = Credentials {
-            client_id: Utf8::from_static("c"),
-            ..Credentials::default()
-        };
-        let mut asking = pin!(chain.authenticate(&credentials));
-        match asking
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-        {
-            Poll::Ready(answer) => answer,
-            Poll::Pending => panic!("these providers answer at once"),
-        }
-    }
-
-    #[test]
-    fn an_empty_chain_refuses_everybody() {
-        assert_eq!(ask(vec![]).err(), Some(Refusal::NotAuthorized));
-    }
-
-    #[test]
-    fn the_first_opinion_counts() {
-        let no_opinion = || Box::new(Says(|| Verdict::NoOpinion)) as Box<dyn Provider>;
-        let refuses = Box::new(Says(|| Verdict::Refused(Refusal::BadCredentials)));
-        assert_eq!(
-            ask(vec![no_opinion(), refuses, Box::new(Anonymous)]).err(),
-            Some(Refusal::BadCredentials)
-        );
-        assert!(ask(vec![no_opinion(), Box::new(Anonymous)]).is_ok());
-        assert_eq!(ask(vec![no_opinion()]).err(), Some(Refusal::NotAuthorized));
     }
 }

@@ -1,8 +1,10 @@
-//! The command line: `weir [run]` and `weir check FILE`.
+//! The command line: `weir [run]`, `weir check FILE`, and what is asked of the files of `[auth]`.
 //!
 //! Flags are parsed into a dumb struct and resolved once: whoever runs the broker sees a [`Config`], not flags. What
 //! people ask for goes to standard output, what is wrong to standard error. Exit code 2 means that a file or the
 //! command line has to be edited (a supervisor need not try again), 1 any other failure.
+
+mod passwd;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,7 +12,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use passwd::Passwd;
+
 use crate::config::{Config, ConfigError, parse_bind};
+use crate::runtime::chain;
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,6 +24,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Say whether a file is a valid configuration.
     Check(PathBuf),
+    /// Change a password file.
+    Passwd(Passwd),
 }
 
 /// Where the configuration of a run comes from.
@@ -61,6 +68,11 @@ impl Run {
 pub(crate) fn check(file: &Path) -> ExitCode {
     match Config::load(file) {
         Ok(config) => {
+            // The files it names have to be good too.
+            if let Err(error) = chain(&config) {
+                eprintln!("{error}");
+                return 2.into();
+            }
             println!("{}: ok\n{}", file.display(), summary(&config));
             ExitCode::SUCCESS
         }
@@ -91,12 +103,15 @@ enum Action {
         /// The configuration file
         file: PathBuf,
     },
+    /// Set or delete a user's password in a password file
+    Passwd(Passwd),
 }
 
 impl From<Flags> for Command {
     fn from(flags: Flags) -> Self {
         match flags.action {
             Some(Action::Check { file }) => Self::Check(file),
+            Some(Action::Passwd(passwd)) => Self::Passwd(passwd),
             Some(Action::Run(run)) => Self::Run(run),
             None => Self::Run(flags.run),
         }

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match Command::parse() {
         Command::Check(file) => cli::check(&file),
+        Command::Passwd(passwd) => passwd.run(),
         Command::Run(run) => start(&run),
     }
 }
@@ -38,7 +39,7 @@ fn start(run: &cli::Run) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
-            ExitCode::FAILURE
+            ExitCode::from(error.exit_code())
         }
     }
 }

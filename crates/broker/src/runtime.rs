@@ -3,15 +3,18 @@
 //! One thread a shard, each with a current-thread runtime and everything its connections need; packet, session and write
 //! share a thread. The main thread accepts connections, deals them out, and waits for the signal to stop.
 
+mod authenticate;
 mod clock;
 mod link;
 mod listener;
 mod mailbox;
+mod reload;
 mod sweep;
 mod worker;
 
 use crate::config::Config;
 use crate::notify::{self, Watchdog};
+pub(crate) use authenticate::chain;
 use clock::Clock;
 use listener::{Doorkeeper, Listening};
 use mailbox::{Mail, Mailbox, Mailboxes};
@@ -24,7 +27,7 @@ use std::thread;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use weir_auth::{Anonymous, Chain, Provider};
+use weir_auth::{AuthError, Chain};
 use weir_engine::{Settings, Stats};
 
 /// What all threads share.
@@ -60,6 +63,8 @@ impl Shared {
 pub(crate) enum RunError {
     /// A listener's address could not be had.
     Bind(SocketAddr, io::Error),
+    /// What authentication needs can't be read.
+    Auth(AuthError),
     /// A thread, a runtime or a signal handler could not be had.
     Start(io::Error),
     /// A shard's thread panicked.
@@ -70,8 +75,19 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(address, error) => write!(f, "can't listen on {address}: {error}"),
+            Self::Auth(error) => error.fmt(f),
             Self::Start(error) => write!(f, "can't start: {error}"),
             Self::ShardDied => f.write_str("a shard ended unexpectedly"),
+        }
+    }
+}
+
+impl RunError {
+    /// The exit code: 2 where a file has to be edited, so that a supervisor knows a restart won't help, else 1.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Auth(AuthError::Line(..) | AuthError::File(..)) => 2,
+            _ => 1,
         }
     }
 }
@@ -81,7 +97,7 @@ pub(crate) fn run(config: Config) -> Result<(), RunError> {
     let shards = config.shards.get();
     let shared = Arc::new(Shared {
         clock: Clock::start(),
-        providers: providers(&config),
+        providers: chain(&config).map_err(RunError::Auth)?,
         doorkeeper: Arc::new(Doorkeeper::new(&config.limits)),
         stats: (0..shards).map(|_| Mutex::default()).collect(),
         watchdog_timeout: notify::watchdog_timeout(),
@@ -146,12 +162,17 @@ async fn serve(
         accepting.spawn(listening.accept(Arc::clone(shared), mailboxes.clone()));
     }
     notify::ready();
+    let mut look = tokio::time::interval(reload::INTERVAL);
     let signal = loop {
         tokio::select! {
             _ = terminate.recv() => break "SIGTERM",
             _ = interrupt.recv() => break "SIGINT",
             // Log rotation sends it by habit; it must not end the broker.
-            _ = hangup.recv() => tracing::warn!("SIGHUP: nothing is reloaded; restart to apply a changed configuration"),
+            _ = hangup.recv() => {
+                tracing::warn!("SIGHUP: files of [auth] are read again; restart to apply a changed configuration");
+                reload::look(shared, mailboxes, true);
+            }
+            _ = look.tick() => reload::look(shared, mailboxes, false),
             // Half a broker is worse than none: whoever supervises it starts a whole one.
             _ = deaths.recv() => return Err(RunError::ShardDied),
         }
@@ -180,14 +201,6 @@ fn spawn_worker(
         let _knell = knell;
         worker::run(start, mailbox);
     })
-}
-
-fn providers(config: &Config) -> Chain {
-    let mut providers: Vec<Box<dyn Provider>> = Vec::new();
-    if config.auth.anonymous {
-        providers.push(Box::new(Anonymous));
-    }
-    Chain::new(providers)
 }
 
 /// The engine's settings; limits on totals are split over the shards. Every shard holds all retained messages.

@@ -79,3 +79,5 @@ pub use settings::Settings;
 pub use shard::Shard;
 pub use stats::{Fullest, Stats};
 pub use time::Instant;
+/// What the types above are made of, for rooms that need nothing else of the codec.
+pub use weir_codec::{TopicError, TopicFilter, TopicName, Utf8};

@@ -91,7 +91,7 @@ async fn an_authentication_method_is_refused_where_there_is_none() {
 
 #[tokio::test]
 async fn nobody_is_accepted_where_anonymous_is_switched_off() {
-    let broker = Broker::start_with("[auth]\nanonymous = false");
+    let broker = Broker::start_with("[auth]\nanonymous = \"nowhere\"");
     for version in Version::ALL {
         let named = Connect {
             username: Some(Utf8::from_static("user")),

@@ -53,8 +53,7 @@ impl<'i> Document<'i> {
 
     /// The table `[name]`.
     pub(super) fn section(&self, name: &'static str) -> Section<'_, 'i> {
-        self.ask("", name);
-        let value = self.tree.get_ref().get(name);
+        let value = self.lookup(name);
         if let Some(value) = value.filter(|value| !value.get_ref().is_table()) {
             self.note(
                 value.span().start,
@@ -67,10 +66,9 @@ impl<'i> Document<'i> {
         self.table(name, value)
     }
 
-    /// The tables `[[name]]`; none where the file has none.
+    /// The tables `[[name]]`; none where the file has none. A name such as `auth.provider` stands within `[auth]`.
     pub(super) fn sections(&self, name: &'static str) -> Vec<Section<'_, 'i>> {
-        self.ask("", name);
-        let Some(value) = self.tree.get_ref().get(name) else {
+        let Some(value) = self.lookup(name) else {
             return Vec::new();
         };
         match value.get_ref().as_array() {
@@ -103,18 +101,16 @@ impl<'i> Document<'i> {
     /// Notes each key that nobody asked for. To be called when everything has been asked.
     pub(super) fn note_unknown_keys(&self) {
         self.note_unknown_in("", self.tree.get_ref());
-        for (name, value) in self.tree.get_ref() {
-            let Some(section) = self.known("", name.get_ref()) else {
-                continue;
-            };
-            let tables = value
-                .get_ref()
-                .as_array()
-                .map_or(std::slice::from_ref(value), |array| &array[..]);
-            for table in tables.iter().filter_map(|table| table.get_ref().as_table()) {
-                self.note_unknown_in(section, table);
-            }
-        }
+    }
+
+    fn lookup(&self, name: &'static str) -> Option<&Value<'i>> {
+        let (parent, child) = name.rsplit_once('.').unwrap_or(("", name));
+        self.ask(parent, child);
+        let table = match parent {
+            "" => self.tree.get_ref(),
+            _ => self.tree.get_ref().get(parent)?.get_ref().as_table()?,
+        };
+        table.get(child)
     }
 
     /// The config if there were no problems, else all of them in the order of the lines.
@@ -179,7 +175,7 @@ impl<'i> Document<'i> {
         });
     }
 
-    fn note_unknown_in(&self, section: &'static str, table: &DeTable<'i>) {
+    fn note_unknown_in(&self, section: &str, table: &DeTable<'i>) {
         for key in table
             .keys()
             .filter(|key| self.known(section, key.get_ref()).is_none())
@@ -187,6 +183,25 @@ impl<'i> Document<'i> {
             let fault = self.unknown_key(section, key.get_ref());
             self.note(key.span().start, path(section, key.get_ref()), fault);
         }
+        for (name, value) in table {
+            let tables = value
+                .get_ref()
+                .as_array()
+                .map_or(std::slice::from_ref(value), |array| &array[..]);
+            let tables = tables.iter().filter_map(|table| table.get_ref().as_table());
+            if let Some(section) = self.known_section(&path(section, name.get_ref())) {
+                tables.for_each(|table| self.note_unknown_in(section, table));
+            }
+        }
+    }
+
+    /// The section of this name, if it was asked for a key.
+    fn known_section(&self, name: &str) -> Option<&'static str> {
+        let asked = self.asked.borrow();
+        let found = asked
+            .iter()
+            .find(|asked| asked.0 == name && !name.is_empty());
+        found.map(|asked| asked.0)
     }
 
     fn unknown_key(&self, section: &str, key: &str) -> Fault {
@@ -247,7 +262,7 @@ pub(super) fn path(section: &str, key: &str) -> String {
 }
 
 fn heading(section: &str) -> String {
-    if section == "listener" {
+    if matches!(section, "listener" | "auth.provider") {
         format!("[[{section}]]")
     } else {
         format!("[{section}]")

@@ -131,6 +131,16 @@ pub(crate) enum Fault {
         /// An example of a good list.
         example: &'static str,
     },
+    /// A key that has to be there is not.
+    Missing {
+        /// An example of its value.
+        example: &'static str,
+    },
+    /// A key that means nothing to the kind of provider it stands with.
+    NotForKind {
+        /// The kind.
+        kind: &'static str,
+    },
     /// Not a path that a browser can ask for.
     Path(String),
     /// The same path twice.
@@ -247,6 +257,12 @@ impl fmt::Display for Fault {
                 out,
                 "the list is empty; write for example {example}, or remove the key for the default"
             ),
+            Self::Missing { example } => {
+                write!(out, "is needed here; write for example {example:?}")
+            }
+            Self::NotForKind { kind } => {
+                write!(out, "means nothing to kind = {kind:?}; remove it")
+            }
             Self::Path(path) => write!(
                 out,
                 "{path:?} is not a path; write for example \"/mqtt\": a slash first, no spaces, '?' or '#'"

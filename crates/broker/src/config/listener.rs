@@ -60,6 +60,11 @@ impl Listener {
         listeners
     }
 
+    /// Whether only this machine can reach it.
+    pub(crate) fn is_local(&self) -> bool {
+        self.bind.ip().is_loopback()
+    }
+
     fn resolve(section: &Section<'_, '_>) -> Self {
         Self {
             bind: bind(section),

@@ -6,6 +6,7 @@
 //! the defaults. A problem never hides another one: each is noted with its line, its key and a remedy, and reading
 //! goes on.
 
+mod auth;
 mod document;
 mod error;
 mod limits;
@@ -22,10 +23,11 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::thread::available_parallelism;
 
+pub(crate) use auth::{Anonymous, Auth, Provider};
 pub(crate) use error::ConfigError;
 pub(crate) use limits::Limits;
 pub(crate) use listener::{Listener, parse_bind};
-pub(crate) use settings::{Auth, Log, LogFormat, LogLevel, Store, Timing, Tolerate};
+pub(crate) use settings::{Log, LogFormat, LogLevel, Store, Timing, Tolerate};
 
 use document::Document;
 
@@ -94,22 +96,30 @@ impl Config {
 
     /// What is allowed but probably not meant, one sentence each, for the log and for `weir check`.
     pub(crate) fn notices(&self) -> Vec<String> {
+        let lets_in_nobody = self.auth.providers.is_empty();
         let mut notices = Vec::new();
-        if !self.auth.anonymous {
-            notices.push("auth.anonymous is false and there is no other way to authenticate: every client is refused".into());
-            return notices;
-        }
-        for listener in self
-            .listeners
-            .iter()
-            .filter(|listener| !listener.bind.ip().is_loopback())
-        {
-            notices.push(format!(
-                "listener {} can be reached from other machines and auth.anonymous is true: whoever reaches it may publish and subscribe",
-                listener.bind
-            ));
+        for listener in &self.listeners {
+            let bind = &listener.bind;
+            match (self.lets_anonymous_in(listener), lets_in_nobody) {
+                (true, _) if !listener.is_local() => notices.push(format!(
+                    "listener {bind} can be reached from other machines and auth.anonymous is \"everywhere\": whoever reaches it may publish and subscribe"
+                )),
+                (false, true) => notices.push(format!(
+                    "listener {bind} lets in nobody: add an [[auth.provider]], or set auth.anonymous to \"everywhere\" to let in everybody"
+                )),
+                _ => {}
+            }
         }
         notices
+    }
+
+    /// Whether clients that say nothing of who they are are let in on this listener.
+    pub(crate) fn lets_anonymous_in(&self, listener: &Listener) -> bool {
+        match self.auth.anonymous {
+            Anonymous::Everywhere => true,
+            Anonymous::Loopback => listener.is_local(),
+            Anonymous::Nowhere => false,
+        }
     }
 
     fn decode(bytes: Vec<u8>, file: &str) -> Result<Self, ConfigError> {
@@ -127,7 +137,7 @@ fn resolve(document: &Document<'_>) -> Config {
         limits: Limits::resolve(&document.section("limits")),
         timing: Timing::resolve(&document.section("timing")),
         tolerate: Tolerate::resolve(&document.section("tolerate")),
-        auth: Auth::resolve(&document.section("auth")),
+        auth: Auth::resolve(document),
         store: Store::resolve(&document.section("store")),
         log: Log::resolve(&document.section("log")),
     };

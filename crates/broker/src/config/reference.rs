@@ -18,6 +18,8 @@ struct Entry {
     /// Empty for a heading.
     default: String,
     comment: String,
+    /// Whether it is commented out, since there is no default.
+    is_example: bool,
 }
 
 #[test]
@@ -79,13 +81,15 @@ fn page(file: &str) -> String {
         name,
         default,
         comment,
+        is_example,
     } in entries
     {
+        let stands_for = if is_example { "Example" } else { "Default" };
         match default.as_str() {
             "" => write!(page, "\n## `{name}`\n\n{comment}\n").unwrap(),
             _ => write!(
                 page,
-                "\n### `{name}`\n\nDefault: `{default}`\n\n{comment}\n"
+                "\n### `{name}`\n\n{stands_for}: `{default}`\n\n{comment}\n"
             )
             .unwrap(),
         }
@@ -93,11 +97,17 @@ fn page(file: &str) -> String {
     page
 }
 
+fn is_entry(text: &str) -> bool {
+    text.starts_with(|first: char| first == '[' || first.is_ascii_lowercase())
+}
+
 /// The first comment of the file and its entries in order.
 fn entries(file: &str) -> (String, Vec<Entry>) {
     let (mut introduction, mut comment, mut entries) = (String::new(), Vec::new(), Vec::new());
     for line in file.lines() {
-        if let Some(text) = line.strip_prefix('#') {
+        // What has no default is shown as an example: commented out, without a space behind the #.
+        let example = line.strip_prefix('#').filter(|text| is_entry(text));
+        if let (Some(text), None) = (line.strip_prefix('#'), example) {
             comment.push(text.trim());
         } else if line.is_empty() {
             if introduction.is_empty() {
@@ -105,6 +115,7 @@ fn entries(file: &str) -> (String, Vec<Entry>) {
             }
             comment.clear();
         } else {
+            let line = example.unwrap_or(line);
             let (name, default) = line.split_once(" = ").unwrap_or((line, ""));
             assert!(
                 !comment.is_empty(),
@@ -114,6 +125,7 @@ fn entries(file: &str) -> (String, Vec<Entry>) {
                 name: name.into(),
                 default: default.into(),
                 comment: comment.join("\n"),
+                is_example: example.is_some(),
             });
             comment.clear();
         }
@@ -128,7 +140,11 @@ fn sections() -> BTreeMap<String, Vec<String>> {
     for entry in entries(&read("broker.toml")).1 {
         if entry.default.is_empty() {
             let bare = entry.name.trim_matches(['[', ']']).to_owned();
-            sections.entry(String::new()).or_default().push(bare);
+            let (parent, child) = match bare.rsplit_once('.') {
+                Some((parent, child)) => (format!("[{parent}]"), child.to_owned()),
+                None => (String::new(), bare),
+            };
+            sections.entry(parent).or_default().push(child);
             heading = entry.name;
         } else {
             sections

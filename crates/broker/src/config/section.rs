@@ -107,6 +107,26 @@ impl<'d, 'i> Section<'d, 'i> {
         default
     }
 
+    /// A string that has to be there and not be empty.
+    pub(super) fn needed(&self, key: &'static str, example: &'static str) -> &'d str {
+        let text = self.text(key, &format!("a string, for example {example:?}"));
+        if text.is_none_or(str::is_empty) && self.is_text_or_missing(key) {
+            self.note(key, Fault::Missing { example });
+        }
+        text.unwrap_or_default()
+    }
+
+    /// Whether the key is in the file; from then on it is a key that exists.
+    pub(super) fn has(&self, key: &'static str) -> bool {
+        self.value(key).is_some()
+    }
+
+    /// Else another problem with it was noted.
+    fn is_text_or_missing(&self, key: &str) -> bool {
+        let value = self.table.and_then(|table| table.get(key));
+        value.is_none_or(|value| value.get_ref().is_str())
+    }
+
     /// A string; `wanted` says which.
     pub(super) fn text(&self, key: &'static str, wanted: &str) -> Option<&'d str> {
         let value = self.value(key)?;

@@ -1,4 +1,4 @@
-//! The small sections: `[timing]`, `[auth]`, `[store]` and `[log]`.
+//! The small sections: `[timing]`, `[tolerate]`, `[store]` and `[log]`.
 //!
 //! Where zero means "never" or "not set" in the file, the resolved value says so with its type, so that nobody sleeps for
 //! zero seconds by accident.
@@ -21,13 +21,6 @@ pub(crate) struct Timing {
     pub(crate) close: Duration,
     /// How long all connections together may take when the broker stops.
     pub(crate) shutdown: Duration,
-}
-
-/// Who may connect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Auth {
-    /// Whether a client without credentials, or with any, is let in.
-    pub(crate) anonymous: bool,
 }
 
 /// Deviations of clients in wide use that are not held against them.
@@ -111,14 +104,6 @@ impl Timing {
             )),
             close: seconds(section, "close_seconds", 2, 1, 60),
             shutdown: seconds(section, "shutdown_seconds", 10, 1, 600),
-        }
-    }
-}
-
-impl Auth {
-    pub(super) fn resolve(section: &Section<'_, '_>) -> Self {
-        Self {
-            anonymous: section.boolean("anonymous", true),
         }
     }
 }

@@ -83,8 +83,8 @@ fn an_unknown_key_is_named_with_the_nearest_and_the_allowed() {
         ],
     );
     check(
-        "[auth]\nusers = 3",
-        &["2: auth.users: unknown key; Allowed here: anonymous"],
+        "[store]\nusers = 3",
+        &["2: store.users: unknown key; Allowed here: backend"],
     );
     check(
         "[limit]\nqueue_bytes = 1",
@@ -121,8 +121,8 @@ fn a_value_of_another_type_is_answered_with_what_to_write() {
         &["1: shards: is a number with a fraction; write a whole number, 0 to 1024 shards"],
     );
     check(
-        "[auth]\nanonymous = \"yes\"",
-        &["2: auth.anonymous: is a string; write true or false, without quotes"],
+        "[tolerate]\npong_as_keep_alive = \"yes\"",
+        &["2: tolerate.pong_as_keep_alive: is a string; write true or false, without quotes"],
     );
     check(
         "[log]\nformat = true",
@@ -360,9 +360,10 @@ fn a_file_that_cannot_be_read_or_is_not_utf_8_is_said_to_be_so() {
 fn an_open_door_is_noticed() {
     let notices = |text: &str| Config::parse(text, "t").unwrap().notices();
     assert_eq!(notices(""), Vec::<String>::new());
-    assert!(
-        notices("[[listener]]\nbind = \"0.0.0.0:1\"")[0]
-            .starts_with("listener 0.0.0.0:1 can be reached from other machines")
-    );
-    assert!(notices("[auth]\nanonymous = false")[0].ends_with("every client is refused"));
+    let everywhere = "[[listener]]\nbind = \"0.0.0.0:1\"";
+    assert!(notices(everywhere)[0].starts_with("listener 0.0.0.0:1 lets in nobody: add an"));
+    let open = format!("{everywhere}\n[auth]\nanonymous = \"everywhere\"");
+    assert!(notices(&open)[0].ends_with("whoever reaches it may publish and subscribe"));
+    let closed = "[auth]\nanonymous = \"nowhere\"";
+    assert!(notices(closed)[0].starts_with("listener 127.0.0.1:8083 lets in nobody"));
 }

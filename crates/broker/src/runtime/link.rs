@@ -10,6 +10,7 @@ use super::Shared;
 use super::listener::Admission;
 use super::mailbox::{Arrival, Moved};
 use super::worker::Worker;
+use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use weir_admin::Health;
+use weir_auth::Presented;
 use weir_codec::{Connect, Decoder, Output, Utf8};
 use weir_engine::{ConnectionKey, End, Input, Instant, Lost, ShardId, Welcome};
 use weir_ws::{CloseCode, Connection, ConnectionError, Event, HandshakeConfig, Outcome};
@@ -34,6 +36,8 @@ pub(crate) struct Link {
     peer: SocketAddr,
     client_id: RefCell<Option<Utf8>>,
     admission: RefCell<Option<Admission>>,
+    /// What the client showed before its CONNECT, until that is judged.
+    presented: RefCell<Option<Box<Presented>>>,
     /// `None` once it has left for another shard.
     connection: RefCell<Option<Connection<TcpStream>>>,
     decoder: RefCell<Decoder>,
@@ -58,6 +62,7 @@ struct Leaving {
 pub(crate) struct Upgraded {
     pub(crate) connection: Connection<TcpStream>,
     pub(crate) admission: Admission,
+    pub(crate) presented: Box<Presented>,
 }
 
 /// The HTTP part of a connection's life. `None`: it did not become a WebSocket, and was told why.
@@ -84,6 +89,7 @@ pub(crate) async fn upgrade(shared: &Shared, arrival: Arrival) -> Option<Upgrade
         Ok(Outcome::Upgraded(accepted)) => Some(Upgraded {
             connection: accepted.connection,
             admission: arrival.admission,
+            presented: Box::new(presented(arrival.listener, peer, &accepted.request)),
         }),
         Ok(Outcome::Answered {
             refusal: Some(refusal),
@@ -96,6 +102,22 @@ pub(crate) async fn upgrade(shared: &Shared, arrival: Arrival) -> Option<Upgrade
             tracing::info!(%peer, "closed: {error}");
             None
         }
+    }
+}
+
+/// What providers may want to see of the upgrade request.
+fn presented(listener: usize, peer: SocketAddr, request: &http::Request<()>) -> Presented {
+    let wanted = [AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL];
+    let headers = request.headers().iter();
+    Presented {
+        listener,
+        address: Some(peer.ip()),
+        query: request.uri().query().map(str::to_owned),
+        headers: headers
+            .filter(|(name, _)| wanted.contains(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        ..Presented::default()
     }
 }
 
@@ -136,6 +158,7 @@ impl Link {
         connection: Connection<TcpStream>,
         admission: Admission,
         peer: SocketAddr,
+        presented: Option<Box<Presented>>,
         decoder: Decoder,
     ) -> Self {
         Self {
@@ -143,6 +166,7 @@ impl Link {
             peer,
             client_id: RefCell::default(),
             admission: RefCell::new(Some(admission)),
+            presented: RefCell::new(presented),
             connection: RefCell::new(Some(connection)),
             decoder: RefCell::new(decoder),
             waker: RefCell::default(),
@@ -181,6 +205,11 @@ impl Link {
             session_present = welcome.session_present,
             "connected"
         );
+    }
+
+    /// What the client showed before its CONNECT; it is judged once.
+    pub(crate) fn take_presented(&self) -> Option<Box<Presented>> {
+        self.presented.borrow_mut().take()
     }
 
     /// The link's home is another shard; its task takes it there.
@@ -443,6 +472,7 @@ impl Link {
             decoder: std::mem::replace(&mut *self.decoder.borrow_mut(), Decoder::server(0)),
             peer: self.peer,
             admission: self.admission.borrow_mut().take()?,
+            presented: self.take_presented(),
             connect: leaving.connect,
             deadline: leaving.deadline,
         };

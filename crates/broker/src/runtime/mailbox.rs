@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use weir_auth::Presented;
 use weir_codec::{Connect, Decoder};
 use weir_engine::{Instant, Remote, ShardId};
 
@@ -27,6 +28,8 @@ pub(crate) enum Mail {
         batch: Vec<Remote>,
         cost_bytes: usize,
     },
+    /// What clients may do may have changed.
+    PermissionsChanged,
     /// Stop.
     Shutdown,
 }
@@ -45,6 +48,7 @@ pub(crate) struct Moved {
     pub(crate) decoder: Decoder,
     pub(crate) peer: SocketAddr,
     pub(crate) admission: Admission,
+    pub(crate) presented: Option<Box<Presented>>,
     pub(crate) connect: Box<Connect>,
     pub(crate) deadline: Instant,
 }

@@ -6,6 +6,7 @@
 //! ready before.
 
 use super::Shared;
+use super::authenticate;
 use super::link::{self, Link};
 use super::mailbox::{Arrival, Mail, Mailbox, Mailboxes, Moved};
 use super::sweep;
@@ -20,10 +21,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant as SystemInstant, sleep_until, timeout_at};
+use weir_auth::Pending;
 use weir_codec::{Output, Packet};
 use weir_engine::{
-    ConnectionKey, Credentials, Effect, End, Input, Instant, Lost, Refusal, Remote, Settings,
-    Shard, ShardId,
+    ConnectionKey, Effect, End, Input, Instant, Lost, Remote, Settings, Shard, ShardId,
 };
 
 /// Room that reads of all connections share.
@@ -60,6 +61,8 @@ pub(crate) struct Worker {
     emptied: Notify,
     /// Links that still have a task, those that are closing included.
     tasks: Cell<usize>,
+    /// Enhanced authentications that await their client's answer.
+    pub(crate) pending: RefCell<HashMap<ConnectionKey, Pending>>,
     /// Links that are not read from since another shard has more than enough to do.
     crowd: RefCell<Vec<Waker>>,
     heart: RefCell<Option<Heart>>,
@@ -102,6 +105,7 @@ pub(crate) fn run(start: Start, mailbox: Mailbox) {
         timer_at: Cell::new(None),
         emptied: Notify::new(),
         tasks: Cell::new(0),
+        pending: RefCell::default(),
         crowd: RefCell::default(),
         heart: RefCell::new(Some(heart)),
     });
@@ -124,6 +128,7 @@ async fn live(worker: Rc<Worker>, mut mailbox: Mailbox) {
                     worker.handle(now, Input::Remote { from, remote });
                 }
             }
+            Mail::PermissionsChanged => worker.handle(worker.now(), Input::PermissionsChanged),
             Mail::Shutdown => break,
         }
     }
@@ -145,6 +150,7 @@ async fn welcome(worker: Rc<Worker>, arrival: Arrival) {
             upgraded.connection,
             upgraded.admission,
             peer,
+            Some(upgraded.presented),
             worker.decoder(),
         );
         worker.open(link, deadline);
@@ -222,6 +228,10 @@ impl Worker {
         }
     }
 
+    pub(crate) fn link(&self, key: ConnectionKey) -> Option<Rc<Link>> {
+        self.links.borrow().get(&key).cloned()
+    }
+
     /// A sign of life.
     pub(crate) fn beat(&self) {
         if let Some(heart) = &*self.heart.borrow() {
@@ -294,7 +304,13 @@ impl Worker {
                 return tracing::warn!(%error, peer = %moved.peer, "can't take over a connection");
             }
         };
-        let link = Link::new(connection, moved.admission, moved.peer, moved.decoder);
+        let link = Link::new(
+            connection,
+            moved.admission,
+            moved.peer,
+            moved.presented,
+            moved.decoder,
+        );
         let link = self.open(link, moved.deadline);
         self.packet(self.now(), link.key(), Packet::Connect(moved.connect));
     }
@@ -325,7 +341,14 @@ impl Worker {
                 connection,
                 credentials,
             } => {
-                spawn_local(authenticate(Rc::clone(self), connection, credentials));
+                spawn_local(authenticate::judge(
+                    Rc::clone(self),
+                    connection,
+                    credentials,
+                ));
+            }
+            Effect::Respond { connection, data } => {
+                spawn_local(authenticate::respond(Rc::clone(self), connection, data));
             }
             Effect::Move {
                 connection,
@@ -354,8 +377,6 @@ impl Worker {
             Effect::Report { client_id, report } => {
                 tracing::info!(client = client_id.as_str(), "{report}");
             }
-            // No provider challenges yet.
-            Effect::Respond { .. } => {}
             // Never asked for: nothing is durable yet.
             Effect::Store { .. } => {}
             Effect::Close { connection, end } => self.close(now, connection, end),
@@ -365,6 +386,7 @@ impl Worker {
     /// Sends a connection's last bytes and closes it; the engine can forget it.
     fn close(self: &Rc<Self>, now: Instant, key: ConnectionKey, end: End) {
         let link = self.links.borrow_mut().remove(&key);
+        self.pending.borrow_mut().remove(&key);
         if let Some(link) = link {
             let mut output = Output::new();
             self.shard.borrow_mut().transmit(now, key, &mut output);
@@ -433,22 +455,5 @@ impl Worker {
                 return;
             }
         }
-    }
-}
-
-async fn authenticate(
-    worker: Rc<Worker>,
-    connection: ConnectionKey,
-    credentials: Box<Credentials>,
-) {
-    let answer = match &credentials.method {
-        // [MQTT-4.12.0-1]
-        Some(_) => Err(Refusal::BadAuthenticationMethod),
-        None => worker.shared.providers.authenticate(&credentials).await,
-    };
-    worker.handle(worker.now(), Input::Authenticated { connection, answer });
-    let link = worker.links.borrow().get(&connection).cloned();
-    if let Some(link) = link {
-        link.wake();
     }
 }

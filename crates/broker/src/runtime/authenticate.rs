@@ -1,0 +1,107 @@
+//! Between the engine, which asks who a client is, and the providers, which know.
+//!
+//! Each question is a task of its own on the shard's thread; it waits without holding anything up. The answer goes back as an
+//! input, even if the client is gone by then: the engine knows.
+
+use super::worker::Worker;
+use crate::config::{Config, Provider as Configured};
+use bytes::Bytes;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::SystemTime;
+use weir_auth::{Admission, AuthError, Chain, Judgement, Password, Presented, Provider};
+use weir_engine::{ConnectionKey, Credentials, Grant, Input, Instant, Refusal};
+
+/// The providers that are configured.
+///
+/// # Errors
+/// A file that one of them needs can't be read, or says something that can't be.
+pub(crate) fn chain(config: &Config) -> Result<Chain, AuthError> {
+    let auth = &config.auth;
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::with_capacity(auth.providers.len());
+    for provider in &auth.providers {
+        providers.push(match provider {
+            Configured::PasswordFile(file) => Arc::new(Password::open(file, auth.hashes_at_once)?),
+        });
+    }
+    let listeners = config.listeners.iter();
+    let anonymous = listeners.map(|listener| config.lets_anonymous_in(listener));
+    Ok(Chain::new(providers, anonymous.collect()))
+}
+
+/// Finds out who a client is.
+pub(crate) async fn judge(
+    worker: Rc<Worker>,
+    connection: ConnectionKey,
+    credentials: Box<Credentials>,
+) {
+    let link = worker.link(connection);
+    let presented = link.and_then(|link| link.take_presented());
+    // Who authenticates again shows nothing but its AUTH.
+    let presented = presented.unwrap_or_else(|| Box::new(Presented::default()));
+    let chain = &worker.shared.providers;
+    let judgement = chain.authenticate(&credentials, &presented).await;
+    tell(&worker, connection, judgement);
+}
+
+/// Goes on with an enhanced authentication.
+pub(crate) async fn respond(worker: Rc<Worker>, connection: ConnectionKey, data: Bytes) {
+    let pending = worker.pending.borrow_mut().remove(&connection);
+    let judgement = match pending {
+        Some(pending) => worker.shared.providers.respond(pending, data).await,
+        None => Judgement::Decided(Err(Refusal::AuthenticationUnavailable)),
+    };
+    tell(&worker, connection, judgement);
+}
+
+fn tell(worker: &Rc<Worker>, connection: ConnectionKey, judgement: Judgement) {
+    let now = worker.now();
+    let link = worker.link(connection);
+    let input = match judgement {
+        Judgement::Decided(answer) => Input::Authenticated {
+            connection,
+            answer: answer.map(|admission| grant(now, admission)),
+        },
+        Judgement::Challenged(data, pending) => {
+            if link.is_some() {
+                worker.pending.borrow_mut().insert(connection, pending);
+            }
+            Input::Challenged { connection, data }
+        }
+    };
+    worker.handle(now, input);
+    if let Some(link) = link {
+        link.wake();
+    }
+}
+
+fn grant(now: Instant, admission: Admission) -> Grant {
+    Grant {
+        permissions: admission.permissions,
+        user: admission.user,
+        expires_at: admission
+            .expires_at
+            .map(|at| moment(now, SystemTime::now(), at)),
+        data: admission.data,
+    }
+}
+
+/// When a moment of the wall clock is for the engine.
+fn moment(now: Instant, wall_now: SystemTime, at: SystemTime) -> Instant {
+    let left = at.duration_since(wall_now).unwrap_or_default();
+    now.plus_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_moment_is_as_far_away_for_the_engine_as_on_the_wall() {
+        let (now, wall) = (Instant::from_millis(500), SystemTime::now());
+        let later = wall + Duration::from_millis(1500);
+        assert_eq!(moment(now, wall, later), Instant::from_millis(2000));
+        assert_eq!(moment(now, later, wall), now, "the past is now");
+    }
+}

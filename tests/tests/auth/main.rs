@@ -1,0 +1,6 @@
+//! Who may connect and what they may do, as clients of the real binary see it.
+//!
+//! Every test starts a broker of its own, with files of its own.
+
+mod passwords;
+mod scratch;

@@ -1,0 +1,175 @@
+//! Password files, `weir passwd`, SCRAM-SHA-256 with a client's own arithmetic, and what becomes of a changed file.
+
+use crate::scratch::Scratch;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use weir_codec::{Connect, Qos, ReasonCode, Version};
+use weir_tests::packets::{connect, text};
+use weir_tests::{Broker, Client, weir};
+
+/// Written by Debian's mosquitto_passwd for the password `secret one`.
+const MOSQUITTO: &str = "# by mosquitto_passwd 2.0.11
+old:$6$OumHQDSJsyp0b4W4$D79LVQ6i64HK2/nfzQUHvgbjQoqgbyd4cwWTLXcPENsBzJxOjqITqkCX10rqUyA+olFkqKIat0DcGQ921a5A+A==
+ann:$7$101$yrSdazRk9AXaTc+S$xZajRwynh7y56GkNJ05xvjoU8fzFR09a9AJ5nyjkAoU5B8FT3XnX6mYvTyAw7ImJCK4QL9TULxoYEmhsxaS8kA==
+";
+
+pub(crate) fn login(version: Version, user: &str, password: &str) -> Connect {
+    Connect {
+        username: Some(text(user)),
+        password: Some(password.as_bytes().to_vec().into()),
+        ..connect(version, &format!("client of {user}"))
+    }
+}
+
+fn provider(file: &Path) -> String {
+    format!("[[auth.provider]]\nkind = \"password-file\"\nfile = {file:?}\n")
+}
+
+fn passwd(arguments: &[&str], input: &str) -> Output {
+    let mut process = Command::new(weir())
+        .arg("passwd")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("weir starts");
+    let mut stdin = process.stdin.take().expect("stdin is piped");
+    stdin.write_all(input.as_bytes()).expect("weir reads");
+    drop(stdin);
+    process.wait_with_output().expect("weir ends")
+}
+
+async fn refused(broker: &Broker, connect: Connect) -> ReasonCode {
+    let (connack, close) = Client::refused(broker, connect).await;
+    assert_eq!(close.code, 1008);
+    connack.reason
+}
+
+#[tokio::test]
+async fn users_of_mosquitto_log_in_with_their_passwords_in_every_version() {
+    let scratch = Scratch::new();
+    let broker = Broker::start_with(&provider(&scratch.file("passwords", MOSQUITTO)));
+    for version in Version::ALL {
+        for user in ["old", "ann"] {
+            Client::connect(&broker, login(version, user, "secret one")).await;
+            let reason = refused(&broker, login(version, user, "secret two")).await;
+            assert_eq!(reason, ReasonCode::BadUserNameOrPassword);
+        }
+        let reason = refused(&broker, login(version, "nobody", "secret one")).await;
+        assert_eq!(reason, ReasonCode::BadUserNameOrPassword);
+        let reason = refused(&broker, connect(version, "nameless")).await;
+        assert_eq!(reason, ReasonCode::NotAuthorized);
+    }
+    broker.logs("user=\"ann\"");
+}
+
+#[tokio::test]
+async fn weir_passwd_makes_changes_and_deletes() {
+    let scratch = Scratch::new();
+    let path = scratch.path("passwords");
+    let file = path.to_str().expect("a path");
+    assert!(passwd(&[file, "ann"], "one\n").status.success());
+    assert!(
+        passwd(&[file, "--batch"], "bob:two\n\neve:th:ree\n")
+            .status
+            .success()
+    );
+    let broker = Broker::start_with(&provider(&path));
+    for (user, password) in [("ann", "one"), ("bob", "two"), ("eve", "th:ree")] {
+        Client::connect(&broker, login(Version::V5, user, password)).await;
+    }
+    let replaced = passwd(&[file, "ann"], "four");
+    assert!(String::from_utf8_lossy(&replaced.stdout).contains("\"ann\" replaced"));
+    assert!(passwd(&[file, "bob", "--delete"], "").status.success());
+    let again = passwd(&[file, "bob", "--delete"], "");
+    assert!(
+        !again.status.success()
+            && String::from_utf8_lossy(&again.stderr).contains("no user \"bob\"")
+    );
+    broker.hang_up();
+    broker.logs("read again");
+    Client::connect(&broker, login(Version::V5, "ann", "four")).await;
+    refused(&broker, login(Version::V5, "ann", "one")).await;
+    refused(&broker, login(Version::V5, "bob", "two")).await;
+}
+
+#[tokio::test]
+async fn weir_passwd_changes_nothing_when_something_is_wrong() {
+    let scratch = Scratch::new();
+    let path = scratch.file("passwords", MOSQUITTO);
+    let file = path.to_str().expect("a path");
+    for (arguments, input) in [
+        (&[file, "ann"][..], "\n"),
+        (&[file, "--batch"], "ann:x\nno colon\n"),
+        (&[file, "a:b"], "x\n"),
+    ] {
+        let output = passwd(arguments, input);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert_eq!(fs::read_to_string(&path).expect("a file"), MOSQUITTO);
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_disconnected_and_a_broken_file_changes_nothing() {
+    let scratch = Scratch::new();
+    let path = scratch.file("passwords", MOSQUITTO);
+    let broker = Broker::start_with(&provider(&path));
+    let mut ann = Client::connect(&broker, login(Version::V5, "ann", "secret one")).await;
+    let mut old = Client::connect(&broker, login(Version::V5, "old", "secret one")).await;
+    scratch.file("passwords", "ann:not-a-hash\n");
+    broker.hang_up();
+    broker.logs("passwords:1: behind the ':' stands no hash");
+    assert_eq!(
+        ann.publish("t", "x", Qos::AtLeastOnce).await,
+        ReasonCode::NoMatchingSubscribers
+    );
+    let another = Connect {
+        client_id: text("another"),
+        ..login(Version::V5, "ann", "secret one")
+    };
+    Client::connect(&broker, another).await.leave().await;
+    let without_ann: Vec<&str> = MOSQUITTO
+        .lines()
+        .filter(|line| !line.starts_with("ann"))
+        .collect();
+    // Nobody says so: the broker looks by itself.
+    scratch.file("passwords", &without_ann.join("\n"));
+    broker.logs("permission withdrawn");
+    assert_eq!(
+        old.publish("t", "x", Qos::AtLeastOnce).await,
+        ReasonCode::NoMatchingSubscribers
+    );
+}
+
+#[test]
+fn a_broken_file_at_the_start_is_named_with_its_line() {
+    let scratch = Scratch::new();
+    let passwords = scratch.file("passwords", "ann:$7$hunter2\n");
+    let config = scratch.file("broker.toml", &provider(&passwords));
+    for command in [&["check"][..], &["run", "--config"]] {
+        let output = Command::new(weir())
+            .args(command)
+            .arg(&config)
+            .output()
+            .expect("weir runs");
+        assert_eq!(output.status.code(), Some(2), "{command:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains("passwords:1: the hash is cut off") && !said.contains("hunter2"),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_let_in_from_afar_unless_that_is_said() {
+    let broker = Broker::start_with("[[listener]]\nbind = \"0.0.0.0:0\"");
+    broker.logs("lets in nobody: add an [[auth.provider]]");
+    let reason = refused(&broker, connect(Version::V5, "a")).await;
+    assert_eq!(reason, ReasonCode::NotAuthorized);
+    let open = "[auth]\nanonymous = \"everywhere\"\n[[listener]]\nbind = \"0.0.0.0:0\"";
+    Client::v5(&Broker::start_with(open), "a").await;
+}
