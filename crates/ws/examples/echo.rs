@@ -48,12 +48,13 @@ async fn serve(stream: TcpStream) -> Result<(), Box<dyn Error>> {
         paths: vec!["/".to_owned()],
         allow_missing_subprotocol: true,
         max_header_bytes: 32 * 1024,
-        timeout: std::time::Duration::from_secs(10),
+        ..HandshakeConfig::default()
     };
     let page =
         |_: &http::Request<()>| http::Response::new(Bytes::from_static(b"a WebSocket echo\n"));
     match handshake(stream, &config, page).await? {
         Outcome::Upgraded(accepted) => Ok(echo(accepted.connection).await?),
+        Outcome::Deferred { refusal, .. } => Err(refusal.into()),
         Outcome::Answered { refusal } => Ok(refusal.map_or(Ok(()), Err)?),
     }
 }

@@ -112,7 +112,7 @@ async fn open(stream: TcpStream, shard: Rc<Shard>) {
         paths: vec!["/".to_owned()],
         allow_missing_subprotocol: false,
         max_header_bytes: 32 * 1024,
-        timeout: std::time::Duration::from_secs(10),
+        ..HandshakeConfig::default()
     };
     let answer = |_: &http::Request<()>| http::Response::new(Bytes::new());
     if shard.kind == "weir" {

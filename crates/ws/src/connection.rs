@@ -8,26 +8,22 @@
 //! What must hold: after a close frame is queued nothing else is; replies to the peer's control frames are bounded; at
 //! most one read's worth of bytes is held between two calls.
 
-use std::future::Future;
 use std::io;
 use std::mem;
 use std::ops::Range;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
+use crate::arena;
 use crate::error::ConnectionError;
 use crate::frame::{FrameReader, Item, MessageKind, PeerClose, TextFrames, Violation};
 use crate::outbox::Outbox;
 
-/// With less room than this the arena grows before a read.
-const ARENA_SPARE_BYTES_MIN: usize = 4 * 1024;
-/// How much it grows by.
-const ARENA_GROWTH_BYTES: usize = 16 * 1024;
 /// Pongs that may wait unsent; of further pings only the latest is answered (RFC 6455, 5.5.3).
 const PONGS_UNSENT_MAX: u8 = 16;
 /// The longest reason that fits a close frame beside its code.
@@ -38,8 +34,8 @@ const HEADER_BYTES_MAX: usize = 10;
 /// A WebSocket connection on the side of the server.
 ///
 /// The caller polls [`poll_event`](Self::poll_event) until it is pending, and calls [`poll_flush`](Self::poll_flush)
-/// once it has queued all that is ready, and whenever [`pending_bytes`](Self::pending_bytes) is not zero and the stream
-/// may take more.
+/// once it has queued all that is ready, and as long as it [is blocked](Self::is_blocked) whenever the stream may take
+/// more.
 #[derive(Debug)]
 pub struct Connection<S> {
     stream: S,
@@ -208,6 +204,11 @@ impl<S> Connection<S> {
                 .map_or(0, |payload| payload.len() + 2)
     }
 
+    /// Whether some of what was queued is still in this process: [`poll_flush`](Self::poll_flush) has to be called again.
+    pub fn is_blocked(&self) -> bool {
+        self.outbox.is_waiting() || self.late_pong.is_some()
+    }
+
     /// What an earlier read found behind its data.
     fn take_due(&mut self) -> Option<Result<Event, ConnectionError>> {
         if mem::take(&mut self.pong_due) {
@@ -372,7 +373,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.pongs_unsent = 0;
             match self.late_pong.take() {
                 Some(payload) => self.queue_pong(&payload),
-                None => return Pin::new(&mut self.stream).poll_flush(cx),
+                None => return self.outbox.poll_flush(Pin::new(&mut self.stream), cx),
             }
         }
     }
@@ -415,15 +416,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, arena: &mut BytesMut) -> Poll<io::Result<usize>> {
-        debug_assert!(arena.is_empty(), "the arena belongs to one read at a time");
-        if arena.capacity() < ARENA_SPARE_BYTES_MIN {
-            arena.reserve(ARENA_GROWTH_BYTES);
-        }
-        // A future that is dropped while pending has read nothing, so polling a fresh one each time is sound; it is the
-        // way to read into room that nobody has zeroed, without unsafe code.
-        let read_bytes = ready!(pin!(self.stream.read_buf(arena)).poll(cx))?;
+        let read = ready!(arena::poll_read(&mut self.stream, cx, arena))?;
+        let read_bytes = read.len();
         if read_bytes > 0 {
-            self.input = arena.split();
+            self.input = read;
         }
         Poll::Ready(Ok(read_bytes))
     }

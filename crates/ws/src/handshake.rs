@@ -24,7 +24,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::connection::Connection;
-use crate::negotiate::{Subprotocol, Verdict, examine};
+use crate::negotiate::{RefuseAfterUpgrade, Subprotocol, Verdict, examine};
+use crate::origin::{self, AllowedOrigin};
 use crate::refusal::Refusal;
 
 /// Header lines in one request.
@@ -47,17 +48,47 @@ pub struct HandshakeConfig {
     pub max_header_bytes: usize,
     /// How long the peer may take until the stream is a WebSocket; plain HTTP ends after it too.
     pub timeout: Duration,
+    /// The pages that may connect; requests without an `Origin` don't come from one.
+    pub allowed_origins: Vec<AllowedOrigin>,
+    /// Whose refusal is told by a close code, after an upgrade, instead of by HTTP.
+    pub refuse_after_upgrade: RefuseAfterUpgrade,
+}
+
+/// Whoever's port this is: it answers what is ordinary HTTP, and has the last word on an upgrade.
+pub trait Host {
+    /// Answers a request that asks for no WebSocket.
+    fn respond(&self, request: &Request<()>) -> Response<Bytes>;
+
+    /// Whether this upgrade, with which nothing else is wrong, may happen.
+    ///
+    /// # Errors
+    /// Why not.
+    fn admit(&self, request: &Request<()>) -> Result<(), Refusal>;
+}
+
+/// Admits everybody.
+impl<F: Fn(&Request<()>) -> Response<Bytes>> Host for F {
+    fn respond(&self, request: &Request<()>) -> Response<Bytes> {
+        self(request)
+    }
+
+    fn admit(&self, _: &Request<()>) -> Result<(), Refusal> {
+        Ok(())
+    }
 }
 
 /// How the handshake ended.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one per connection, taken apart at once"
-)]
 #[derive(Debug)]
 pub enum Outcome<S> {
     /// The stream is a WebSocket.
     Upgraded(Accepted<S>),
+    /// The stream is a WebSocket only so that the peer can be told by a close frame why it is refused.
+    Deferred {
+        /// The connection; to be closed with [`Refusal::close_code`] and the refusal's text.
+        connection: Connection<S>,
+        /// Why.
+        refusal: Refusal,
+    },
     /// Plain HTTP was served, or an upgrade was refused; the connection is over.
     Answered {
         /// Why the upgrade was refused, if one was asked for.
@@ -76,6 +107,27 @@ pub struct Accepted<S> {
     pub subprotocol: Option<Subprotocol>,
 }
 
+impl<S> Accepted<S> {
+    /// Whether `allowed` has the origin of this request word for word: only then is it known which page a cookie came
+    /// from.
+    pub fn origin_is_listed(&self, allowed: &[AllowedOrigin]) -> bool {
+        origin::is_listed(self.request.headers(), allowed)
+    }
+}
+
+impl Default for HandshakeConfig {
+    fn default() -> Self {
+        Self {
+            paths: vec!["/".to_owned(), "/mqtt".to_owned()],
+            allow_missing_subprotocol: false,
+            max_header_bytes: 40 * 1024,
+            timeout: Duration::from_secs(10),
+            allowed_origins: vec![AllowedOrigin::SameHost],
+            refuse_after_upgrade: RefuseAfterUpgrade::Never,
+        }
+    }
+}
+
 /// Why a stream ended without an outcome.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -88,38 +140,38 @@ pub enum HandshakeError {
     Silent,
 }
 
-/// Serves HTTP on a stream until it becomes a WebSocket or ends; `respond` answers what is ordinary HTTP.
+/// Serves HTTP on a stream until it becomes a WebSocket or ends.
 ///
 /// The returned future is small; what HTTP needs lives on the heap and is freed with it.
 ///
 /// # Errors
 /// The peer sent something else than HTTP, or left.
-pub async fn handshake<S, F>(
+pub async fn handshake<S, H>(
     stream: S,
     config: &HandshakeConfig,
-    respond: F,
+    host: H,
 ) -> Result<Outcome<S>, HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
-    F: Fn(&Request<()>) -> Response<Bytes>,
+    H: Host,
 {
-    Box::pin(serve(stream, config, respond)).await
+    Box::pin(serve(stream, config, host)).await
 }
 
-async fn serve<S, F>(
+async fn serve<S, H>(
     stream: S,
     config: &HandshakeConfig,
-    respond: F,
+    host: H,
 ) -> Result<Outcome<S>, HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
-    F: Fn(&Request<()>) -> Response<Bytes>,
+    H: Host,
 {
     let ending = RefCell::new(Ending::Plain);
     let has_answered = Cell::new(false);
     let service = service_fn(|request| {
         has_answered.set(true);
-        let response = answer(request, config, &respond, &mut ending.borrow_mut());
+        let response = answer(request, config, &host, &mut ending.borrow_mut());
         ready(Ok::<_, std::convert::Infallible>(response.map(Full::new)))
     });
     let mut http = builder(config).serve_connection(TokioIo::new(stream), service);
@@ -135,6 +187,10 @@ where
             request,
             subprotocol,
         })),
+        (Ok(()), Ending::Deferred(refusal)) => Ok(Outcome::Deferred {
+            connection: Connection::new(stream, &read_buf),
+            refusal,
+        }),
         (_, Ending::Refused(refusal)) => finish(stream, Ok(Some(refusal))).await,
         (Ok(()), Ending::Plain) => finish(stream, Ok(None)).await,
         (Err(error), _) => finish(stream, error_outcome(error, config)).await,
@@ -164,6 +220,7 @@ impl std::error::Error for HandshakeError {
 enum Ending {
     Plain,
     Upgrade(Request<()>, Option<Subprotocol>),
+    Deferred(Refusal),
     Refused(Refusal),
 }
 
@@ -176,15 +233,12 @@ fn builder(config: &HandshakeConfig) -> Builder {
     builder
 }
 
-fn answer<F>(
+fn answer(
     request: Request<Incoming>,
     config: &HandshakeConfig,
-    respond: F,
+    host: &impl Host,
     ending: &mut Ending,
-) -> Response<Bytes>
-where
-    F: Fn(&Request<()>) -> Response<Bytes>,
-{
+) -> Response<Bytes> {
     let (parts, body) = request.into_parts();
     let request = Request::from_parts(parts, ());
     let verdict = if header_bytes(&request) > config.max_header_bytes {
@@ -192,15 +246,19 @@ where
             limit_bytes: config.max_header_bytes,
         })
     } else {
-        examine(&request, !body.is_end_stream(), config)
+        examine(&request, !body.is_end_stream(), config, host)
     };
     match verdict {
-        Verdict::Plain => respond(&request),
+        Verdict::Plain => host.respond(&request),
         Verdict::Upgrade {
             subprotocol,
             response,
         } => {
             *ending = Ending::Upgrade(request, subprotocol);
+            response
+        }
+        Verdict::Deferred { refusal, response } => {
+            *ending = Ending::Deferred(refusal);
             response
         }
         Verdict::Refused(refusal) => {

@@ -6,13 +6,14 @@
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::handshake::HandshakeConfig;
+use crate::handshake::{HandshakeConfig, Host};
+use crate::origin;
 use crate::refusal::{Refusal, quote};
 
 /// The length of 16 bytes in base64, padding included.
@@ -27,6 +28,17 @@ pub enum Subprotocol {
     MqttV31,
 }
 
+/// Who is told of a refusal by a close code, after an upgrade, instead of by an HTTP status that a page can't read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefuseAfterUpgrade {
+    /// Nobody.
+    Never,
+    /// Requests with an `Origin`: they come from a page.
+    Browsers,
+    /// Everybody.
+    Always,
+}
+
 /// What a request is.
 #[derive(Debug)]
 pub(crate) enum Verdict {
@@ -35,6 +47,11 @@ pub(crate) enum Verdict {
     /// A WebSocket, with the answer that opens it.
     Upgrade {
         subprotocol: Option<Subprotocol>,
+        response: Response<Bytes>,
+    },
+    /// A WebSocket that is opened to say why there is none.
+    Deferred {
+        refusal: Refusal,
         response: Response<Bytes>,
     },
     /// Neither.
@@ -51,11 +68,18 @@ impl Subprotocol {
     }
 }
 
+/// A handshake without a fault of form: what would open the WebSocket.
+struct Opening {
+    accept: String,
+    subprotocol: Option<Subprotocol>,
+}
+
 /// Applies the rules in the order in which a person would want to hear of them.
-pub(crate) fn examine<B>(
-    request: &Request<B>,
+pub(crate) fn examine(
+    request: &Request<()>,
     has_body: bool,
     config: &HandshakeConfig,
+    host: &impl Host,
 ) -> Verdict {
     let upgrade = lists(request.headers(), UPGRADE, |token| {
         token.eq_ignore_ascii_case(b"websocket")
@@ -63,33 +87,64 @@ pub(crate) fn examine<B>(
     if !upgrade && !request.headers().contains_key(SEC_WEBSOCKET_KEY) {
         return Verdict::Plain;
     }
-    let negotiated = check_request(request, has_body, upgrade, config)
+    let is_known = check_path(request, config);
+    let opening = check_request(request, has_body, upgrade)
         .and_then(|()| check_version(request.headers()))
         .and_then(|()| accept_key(request.headers()))
-        .and_then(|accept| Ok((accept, choose_subprotocol(request.headers(), config)?)));
-    match negotiated {
-        Ok((accept, subprotocol)) => Verdict::Upgrade {
+        .and_then(|accept| Ok((accept, choose_subprotocol(request.headers())?)))
+        .map(|(accept, subprotocol)| Opening {
+            accept,
             subprotocol,
-            response: switching(accept, subprotocol),
+        });
+    let opening = match (is_known, opening) {
+        (Ok(()), Err(fault)) | (Err(fault), Err(_)) => return Verdict::Refused(fault),
+        (Err(refusal), Ok(opening)) => return defer(request, config, refusal, opening),
+        (Ok(()), Ok(opening)) => opening,
+    };
+    let permitted = check_offer(&opening, config)
+        .and_then(|()| origin::check(request.headers(), &config.allowed_origins))
+        .and_then(|()| host.admit(request));
+    match permitted {
+        Ok(()) => Verdict::Upgrade {
+            subprotocol: opening.subprotocol,
+            response: switching(opening),
         },
-        Err(refusal) => Verdict::Refused(refusal),
+        Err(refusal) => defer(request, config, refusal, opening),
     }
 }
 
-fn check_request<B>(
-    request: &Request<B>,
-    has_body: bool,
-    upgrade: bool,
+/// Refuses, in a way that whoever asked can read.
+fn defer(
+    request: &Request<()>,
     config: &HandshakeConfig,
-) -> Result<(), Refusal> {
-    let headers = request.headers();
-    let path = request.uri().path();
-    if !config.paths.iter().any(|supported| supported == path) {
-        return Err(Refusal::UnknownPath {
-            path: quote(path.as_bytes()),
-            supported: config.paths.clone(),
-        });
+    refusal: Refusal,
+    opening: Opening,
+) -> Verdict {
+    let defers = match config.refuse_after_upgrade {
+        RefuseAfterUpgrade::Never => false,
+        RefuseAfterUpgrade::Browsers => request.headers().contains_key(ORIGIN),
+        RefuseAfterUpgrade::Always => true,
+    };
+    if defers && refusal.close_code().is_some() {
+        let response = switching(opening);
+        return Verdict::Deferred { refusal, response };
     }
+    Verdict::Refused(refusal)
+}
+
+fn check_path(request: &Request<()>, config: &HandshakeConfig) -> Result<(), Refusal> {
+    let path = request.uri().path();
+    if config.paths.iter().any(|supported| supported == path) {
+        return Ok(());
+    }
+    Err(Refusal::UnknownPath {
+        path: quote(path.as_bytes()),
+        supported: config.paths.clone(),
+    })
+}
+
+fn check_request(request: &Request<()>, has_body: bool, upgrade: bool) -> Result<(), Refusal> {
+    let headers = request.headers();
     if request.method() != Method::GET {
         return Err(Refusal::Method {
             method: quote(request.method().as_str().as_bytes()),
@@ -135,10 +190,8 @@ fn accept_key(headers: &HeaderMap) -> Result<String, Refusal> {
     }
 }
 
-fn choose_subprotocol(
-    headers: &HeaderMap,
-    config: &HandshakeConfig,
-) -> Result<Option<Subprotocol>, Refusal> {
+/// The subprotocol to answer; `None` if none was offered.
+fn choose_subprotocol(headers: &HeaderMap) -> Result<Option<Subprotocol>, Refusal> {
     let is_offered = |subprotocol: &Subprotocol| {
         lists(headers, SEC_WEBSOCKET_PROTOCOL, |token| {
             token == subprotocol.as_str().as_bytes()
@@ -147,29 +200,31 @@ fn choose_subprotocol(
     let chosen = [Subprotocol::Mqtt, Subprotocol::MqttV31]
         .into_iter()
         .find(is_offered);
-    if chosen.is_some() {
-        return Ok(chosen);
-    }
-    let none_offered = !lists(headers, SEC_WEBSOCKET_PROTOCOL, |_| true);
-    match (none_offered, config.allow_missing_subprotocol) {
-        (true, true) => Ok(None),
-        (true, false) => Err(Refusal::SubprotocolMissing),
-        (false, _) => Err(Refusal::Subprotocol {
+    if chosen.is_none() && lists(headers, SEC_WEBSOCKET_PROTOCOL, |_| true) {
+        return Err(Refusal::Subprotocol {
             offered: offered(headers, SEC_WEBSOCKET_PROTOCOL),
-        }),
+        });
     }
+    Ok(chosen)
 }
 
-fn switching(accept: String, subprotocol: Option<Subprotocol>) -> Response<Bytes> {
+fn check_offer(opening: &Opening, config: &HandshakeConfig) -> Result<(), Refusal> {
+    if opening.subprotocol.is_none() && !config.allow_missing_subprotocol {
+        return Err(Refusal::SubprotocolMissing);
+    }
+    Ok(())
+}
+
+fn switching(opening: Opening) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    if let Ok(accept) = HeaderValue::try_from(accept) {
+    if let Ok(accept) = HeaderValue::try_from(opening.accept) {
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
-    if let Some(subprotocol) = subprotocol {
+    if let Some(subprotocol) = opening.subprotocol {
         headers.insert(
             SEC_WEBSOCKET_PROTOCOL,
             HeaderValue::from_static(subprotocol.as_str()),

@@ -26,12 +26,19 @@ pub(crate) struct Outbox {
     sealed: VecDeque<Bytes>,
     tail: BytesMut,
     bytes: usize,
+    /// The stream has taken all, and still holds some of it itself: TLS does.
+    is_in_stream: bool,
 }
 
 impl Outbox {
     /// How much waits.
     pub(crate) fn len_bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether something has not left the process yet.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.bytes > 0 || self.is_in_stream
     }
 
     /// Makes room for a header and a message; a long one will be linked, so there is no use in room for it.
@@ -57,6 +64,21 @@ impl Outbox {
         self.seal();
         self.bytes += piece.len();
         self.sealed.push_back(piece);
+    }
+
+    /// Writes, then flushes the stream; ready when everything has left the process.
+    pub(crate) fn poll_flush<W>(
+        &mut self,
+        mut stream: Pin<&mut W>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>>
+    where
+        W: AsyncWrite + ?Sized,
+    {
+        ready!(self.poll_write(stream.as_mut(), cx))?;
+        let flushed = stream.poll_flush(cx);
+        self.is_in_stream = flushed.is_pending();
+        flushed
     }
 
     /// Writes until nothing waits or the stream takes no more.

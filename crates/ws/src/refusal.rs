@@ -1,20 +1,22 @@
 //! Every reason for which a request to become a WebSocket is refused, with the HTTP answer that it gets.
 //!
-//! One text serves the person at the other end and the log, so both read the same. What must hold: the text names the
-//! remedy; whatever it quotes of the request is bounded and printable.
+//! One text serves the person at the other end and the log, so both read the same. A page's script can't read an HTTP
+//! answer at all: so some refusals can be told after the upgrade instead, by a close code and the same text. What must
+//! hold: the text names the remedy, its first 123 bytes say the reason (a close frame has no more room); whatever it
+//! quotes of the request is bounded and printable.
 
 use std::fmt;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderValue, Response, StatusCode};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 /// How much of the peer's own words an answer repeats.
 const QUOTE_CHARS_MAX: usize = 120;
 
 /// A refused upgrade; `Display` is the body of the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Refusal {
     /// An upgrade on a path where no WebSocket is spoken: 404.
     UnknownPath {
@@ -57,6 +59,21 @@ pub enum Refusal {
         /// The configured limit.
         limit_bytes: usize,
     },
+    /// A page of an origin that may not connect: 403.
+    Origin {
+        /// The origin.
+        origin: String,
+    },
+    /// HTTP in the clear where TLS is spoken: 400.
+    TlsExpected,
+    /// HTTP where MQTT is spoken without WebSocket: 400.
+    NotHttp,
+    /// As many connections as there may be: 503.
+    TooManyConnections,
+    /// As many connections from one address as there may be: 429.
+    TooManyFromAddress,
+    /// More connections begun from one address in a second than may be: 429.
+    TooFast,
 }
 
 impl Refusal {
@@ -68,18 +85,45 @@ impl Refusal {
             Self::Version { .. } => StatusCode::UPGRADE_REQUIRED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::HeaderTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Origin { .. } => StatusCode::FORBIDDEN,
+            Self::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyFromAddress | Self::TooFast => StatusCode::TOO_MANY_REQUESTS,
             Self::HttpVersion
             | Self::NotAnUpgrade
             | Self::Host
             | Self::Body
             | Self::Key
             | Self::Subprotocol { .. }
-            | Self::SubprotocolMissing => StatusCode::BAD_REQUEST,
+            | Self::SubprotocolMissing
+            | Self::TlsExpected
+            | Self::NotHttp => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The code that closes a WebSocket which was opened only to say this; `None` where none can be opened, since the
+    /// handshake itself is wrong.
+    pub fn close_code(&self) -> Option<CloseCode> {
+        match self {
+            Self::UnknownPath { .. } | Self::Origin { .. } => Some(CloseCode::Policy),
+            Self::SubprotocolMissing => Some(CloseCode::Protocol),
+            Self::TooManyConnections | Self::TooManyFromAddress | Self::TooFast => {
+                Some(CloseCode::Again)
+            }
+            _ => None,
+        }
+    }
+
+    /// After how many seconds another try may succeed.
+    fn retry_after_seconds(&self) -> Option<u16> {
+        match self {
+            Self::TooManyConnections | Self::TooManyFromAddress => Some(5),
+            Self::TooFast => Some(1),
+            _ => None,
         }
     }
 
     /// The whole answer in bytes, where nobody is left to write it.
-    pub(crate) fn raw_response(&self) -> String {
+    pub fn raw_response(&self) -> String {
         let body = format!("{self}\n");
         format!(
             "HTTP/1.1 {}\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
@@ -89,7 +133,7 @@ impl Refusal {
     }
 
     /// The whole answer, which ends the connection.
-    pub(crate) fn response(&self) -> Response<Bytes> {
+    pub fn response(&self) -> Response<Bytes> {
         let mut response = Response::new(Bytes::from(format!("{self}\n")));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
@@ -108,6 +152,9 @@ impl Refusal {
                 headers.insert(CONNECTION, HeaderValue::from_static("Upgrade, close"));
             }
             _ => {}
+        }
+        if let Some(seconds) = self.retry_after_seconds() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -151,6 +198,25 @@ impl fmt::Display for Refusal {
                 "the request line and headers are larger than {limit_bytes} bytes or too many; \
                  usually cookies are the cause"
             ),
+            Self::Origin { origin } => write!(
+                f,
+                "origin {origin} may not connect: it is not in `allowed_origins` of this listener"
+            ),
+            Self::TlsExpected => {
+                f.write_str("this port speaks TLS: connect to it with wss:// or https://")
+            }
+            Self::NotHttp => {
+                f.write_str("this port speaks MQTT without WebSocket: connect to it with mqtt://")
+            }
+            Self::TooManyConnections => {
+                f.write_str("this broker has as many connections as it may have; try again later")
+            }
+            Self::TooManyFromAddress => {
+                f.write_str("your address has as many connections as it may have")
+            }
+            Self::TooFast => {
+                f.write_str("too many connections were begun from your address; try again in a second")
+            }
         }
     }
 }

@@ -7,7 +7,10 @@ use support::{
     ACCEPT, Answer, accepted, answer_to, config, exchange, frame, next_event, pair, request, serve,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use weir_ws::{Event, HandshakeConfig, HandshakeError, Outcome, Refusal, Subprotocol};
+use weir_ws::{
+    AllowedOrigin, CloseCode, Event, HandshakeConfig, HandshakeError, Host, Outcome, Refusal,
+    RefuseAfterUpgrade, Subprotocol,
+};
 
 /// The request is refused with this status, and the body and the log say `text`.
 async fn refused(request: &[u8], status: u16, text: &str) -> Answer {
@@ -464,6 +467,123 @@ async fn frames_pipelined_behind_the_handshake_arrive() {
     );
 }
 
+fn from_page(origin: &str) -> Vec<u8> {
+    request(&[("Origin", Some(&format!("Origin: {origin}")))])
+}
+
+#[tokio::test]
+async fn a_page_of_another_host_is_refused_and_named() {
+    refused(
+        &from_page("https://evil.example"),
+        403,
+        "origin https://evil.example may not connect",
+    )
+    .await;
+    refused(&from_page("null"), 403, "`allowed_origins`").await;
+    upgraded_with(&from_page("http://localhost:8083"), "mqtt").await;
+    let listed = HandshakeConfig {
+        allowed_origins: vec![AllowedOrigin::Exactly("https://app.example".to_owned())],
+        ..config()
+    };
+    let (answer, outcome) = answer_to(&listed, &from_page("https://app.example")).await;
+    assert_eq!(answer.status, 101);
+    assert!(accepted(outcome).origin_is_listed(&listed.allowed_origins));
+    refused_by(
+        &listed,
+        &from_page("http://localhost:8083"),
+        403,
+        "may not connect",
+    )
+    .await;
+}
+
+/// The upgrade is done, only to be closed.
+async fn deferred(config: &HandshakeConfig, request: &[u8], code: CloseCode) -> Refusal {
+    let (answer, outcome) = answer_to(config, request).await;
+    assert_eq!(answer.status, 101);
+    match outcome {
+        Ok(Outcome::Deferred { refusal, .. }) => {
+            assert_eq!(refusal.close_code(), Some(code));
+            refusal
+        }
+        other => panic!("not deferred: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_refused_after_the_upgrade_where_that_is_asked_for() {
+    let browsers = HandshakeConfig {
+        refuse_after_upgrade: RefuseAfterUpgrade::Browsers,
+        ..config()
+    };
+    let refusal = deferred(
+        &browsers,
+        &from_page("https://evil.example"),
+        CloseCode::Policy,
+    )
+    .await;
+    assert!(matches!(refusal, Refusal::Origin { .. }));
+    let lost = request(&[
+        ("GET", Some("GET /nowhere HTTP/1.1")),
+        ("Origin", Some("Origin: http://localhost:8083")),
+    ]);
+    let refusal = deferred(&browsers, &lost, CloseCode::Policy).await;
+    assert!(matches!(refusal, Refusal::UnknownPath { .. }));
+    let nowhere = request(&[("GET", Some("GET /nowhere HTTP/1.1"))]);
+    refused_by(&browsers, &nowhere, 404, "connect to / or /mqtt").await;
+
+    let always = HandshakeConfig {
+        refuse_after_upgrade: RefuseAfterUpgrade::Always,
+        ..config()
+    };
+    deferred(&always, &nowhere, CloseCode::Policy).await;
+    let offers_nothing = request(&[("Sec-WebSocket-Protocol", None)]);
+    let refusal = deferred(&always, &offers_nothing, CloseCode::Protocol).await;
+    assert_eq!(refusal, Refusal::SubprotocolMissing);
+    // Without a fault of form only: such an answer would not be understood.
+    let wrong = request(&[("Sec-WebSocket-Version", Some("Sec-WebSocket-Version: 8"))]);
+    refused_by(&always, &wrong, 426, "13").await;
+    refused_by(
+        &always,
+        &protocols("Sec-WebSocket-Protocol: chat"),
+        400,
+        "it offered",
+    )
+    .await;
+}
+
+struct Full;
+
+impl Host for Full {
+    fn respond(&self, _: &http::Request<()>) -> http::Response<bytes::Bytes> {
+        http::Response::default()
+    }
+
+    fn admit(&self, _: &http::Request<()>) -> Result<(), Refusal> {
+        Err(Refusal::TooFast)
+    }
+}
+
+#[tokio::test]
+async fn the_host_has_the_last_word_and_says_when_to_come_back() {
+    let (server, mut client) = pair().await;
+    let config = config();
+    let server_side = weir_ws::handshake(server, &config, Full);
+    let client_side = async {
+        client.write_all(&request(&[])).await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        Answer::parse(&answer)
+    };
+    let (outcome, answer) = tokio::join!(server_side, client_side);
+    let refusal = Some(Refusal::TooFast);
+    assert!(matches!(outcome, Ok(Outcome::Answered { refusal: found }) if found == refusal));
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (429, Some("1"))
+    );
+}
+
 fn hasty() -> HandshakeConfig {
     HandshakeConfig {
         timeout: std::time::Duration::from_millis(50),
@@ -481,7 +601,9 @@ async fn a_request_that_is_not_complete_in_time_is_told_so() {
 async fn who_says_nothing_in_time_is_not_answered() {
     let (server, mut client) = pair().await;
     let config = hasty();
-    let server_side = weir_ws::handshake(server, &config, |_| http::Response::default());
+    let server_side = weir_ws::handshake(server, &config, |_: &http::Request<()>| {
+        http::Response::default()
+    });
     let client_side = async {
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).await.unwrap();

@@ -38,7 +38,7 @@ async fn served(request: &[u8]) -> (Vec<u8>, bool) {
         paths: vec!["/".to_owned(), "/mqtt".to_owned()],
         allow_missing_subprotocol: request.len().is_multiple_of(2),
         max_header_bytes: 16 << 10,
-        timeout: std::time::Duration::from_secs(10),
+        ..HandshakeConfig::default()
     };
     let page = |_: &http::Request<()>| http::Response::new(Bytes::from_static(b"a page"));
     peer.write_all(&request[..request.len().min(1 << 19)])

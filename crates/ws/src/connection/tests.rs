@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 use std::future::poll_fn;
 use std::task::Waker;
-use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpStream;
 
 const MASK: [u8; 4] = [0; 4];

@@ -73,7 +73,7 @@ pub(crate) fn config() -> HandshakeConfig {
         paths: vec!["/".to_owned(), "/mqtt".to_owned()],
         allow_missing_subprotocol: false,
         max_header_bytes: 33 * 1024,
-        timeout: std::time::Duration::from_secs(10),
+        ..HandshakeConfig::default()
     }
 }
 
