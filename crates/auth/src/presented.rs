@@ -23,6 +23,8 @@ pub struct Presented {
     /// Whether the request named an origin that the listener's own allow-list has, word for word: only then may a cookie
     /// count, since a browser sends it along for every page.
     pub origin_is_listed: bool,
+    /// Whether nobody on the way can read along: TLS ends here, or a trusted proxy says that it ends there.
+    pub is_encrypted: bool,
     /// The certificate of a TLS client, verified.
     pub certificate: Option<ClientCertificate>,
 }
@@ -84,6 +86,7 @@ impl fmt::Debug for Presented {
             .field("listener", &self.listener)
             .field("address", &self.address)
             .field("origin_is_listed", &self.origin_is_listed)
+            .field("is_encrypted", &self.is_encrypted)
             .field("certificate", &self.certificate)
             .finish_non_exhaustive()
     }

@@ -3,28 +3,37 @@
 //! One thread a shard, each with a current-thread runtime and everything its connections need; packet, session and write
 //! share a thread. The main thread accepts connections, deals them out, and waits for the signal to stop.
 
+mod arrival;
 mod authenticate;
 mod clock;
+mod doorkeeper;
 mod link;
 mod listener;
 mod mailbox;
+mod peer;
+mod proxy;
 mod reload;
+mod stream;
 mod sweep;
+mod tls;
+mod transport;
+mod turn_away;
 mod worker;
 
-use crate::config::Config;
+use crate::config::{Bind, Config};
 use crate::notify::{self, Watchdog};
 pub(crate) use authenticate::chain;
 use clock::Clock;
-use listener::{Doorkeeper, Listening};
+use doorkeeper::Doorkeeper;
+use listener::Listening;
 use mailbox::{Mail, Mailbox, Mailboxes};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+use tls::{Keeper, Tls, TlsFault};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use weir_auth::{AuthError, Chain};
@@ -36,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) providers: Chain,
     pub(crate) doorkeeper: Arc<Doorkeeper>,
+    /// Of each listener that has TLS.
+    pub(crate) tls: Vec<Option<Arc<Tls>>>,
     /// The latest counts of each shard.
     stats: Box<[Mutex<Stats>]>,
     pub(crate) watchdog_timeout: Option<Duration>,
@@ -62,9 +73,11 @@ impl Shared {
 #[derive(Debug)]
 pub(crate) enum RunError {
     /// A listener's address could not be had.
-    Bind(SocketAddr, io::Error),
+    Bind(Bind, io::Error),
     /// What authentication needs can't be read.
     Auth(AuthError),
+    /// A listener's certificates can't be used.
+    Tls(TlsFault),
     /// A thread, a runtime or a signal handler could not be had.
     Start(io::Error),
     /// A shard's thread panicked.
@@ -76,6 +89,7 @@ impl fmt::Display for RunError {
         match self {
             Self::Bind(address, error) => write!(f, "can't listen on {address}: {error}"),
             Self::Auth(error) => error.fmt(f),
+            Self::Tls(fault) => fault.fmt(f),
             Self::Start(error) => write!(f, "can't start: {error}"),
             Self::ShardDied => f.write_str("a shard ended unexpectedly"),
         }
@@ -99,6 +113,7 @@ pub(crate) fn run(config: Config) -> Result<(), RunError> {
         clock: Clock::start(),
         providers: chain(&config).map_err(RunError::Auth)?,
         doorkeeper: Arc::new(Doorkeeper::new(&config.limits)),
+        tls: certificates(&config).map_err(RunError::Tls)?,
         stats: (0..shards).map(|_| Mutex::default()).collect(),
         watchdog_timeout: notify::watchdog_timeout(),
         config,
@@ -131,7 +146,9 @@ pub(crate) fn run(config: Config) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(RunError::Start)?;
-    let ended = runtime.block_on(serve(&shared, &mailboxes, deaths));
+    let keeper = Keeper::start(shared.tls.iter().flatten().cloned().collect());
+    let keeper = keeper.map_err(RunError::Start)?;
+    let ended = runtime.block_on(serve(&shared, &mailboxes, &keeper, deaths));
     mailboxes.to_all(|| Mail::Shutdown);
     let joined = threads.into_iter().map(thread::JoinHandle::join);
     let died = joined.filter(Result::is_err).count() > 0;
@@ -147,6 +164,7 @@ pub(crate) fn run(config: Config) -> Result<(), RunError> {
 async fn serve(
     shared: &Arc<Shared>,
     mailboxes: &Mailboxes,
+    keeper: &Keeper,
     mut deaths: UnboundedReceiver<()>,
 ) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Start)?;
@@ -154,11 +172,11 @@ async fn serve(
     let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Start)?;
     let mut accepting = tokio::task::JoinSet::new();
     for (index, listener) in shared.config.listeners.iter().enumerate() {
-        let listening = Listening::bind(index, listener.bind)
-            .map_err(|error| RunError::Bind(listener.bind, error))?;
+        let listening = Listening::bind(index, listener)
+            .map_err(|error| RunError::Bind(listener.bind.clone(), error))?;
         // On stdout, for whoever started the broker on port 0.
-        println!("listening on ws://{}", listening.address());
-        tracing::info!(address = %listening.address(), "listening");
+        println!("listening on {listening}");
+        tracing::info!(listener = %listening, "listening");
         accepting.spawn(listening.accept(Arc::clone(shared), mailboxes.clone()));
     }
     notify::ready();
@@ -169,7 +187,8 @@ async fn serve(
             _ = interrupt.recv() => break "SIGINT",
             // Log rotation sends it by habit; it must not end the broker.
             _ = hangup.recv() => {
-                tracing::warn!("SIGHUP: files of [auth] are read again; restart to apply a changed configuration");
+                tracing::warn!("SIGHUP: certificates and the files of [auth] are read again; restart to apply a changed configuration");
+                keeper.look();
                 reload::look(shared, mailboxes, true);
             }
             _ = look.tick() => reload::look(shared, mailboxes, false),
@@ -201,6 +220,17 @@ fn spawn_worker(
         let _knell = knell;
         worker::run(start, mailbox);
     })
+}
+
+/// The TLS of each listener that has it.
+///
+/// # Errors
+/// Which file can't be used.
+pub(crate) fn certificates(config: &Config) -> Result<Vec<Option<Arc<Tls>>>, TlsFault> {
+    let listeners = config.listeners.iter();
+    listeners
+        .map(|listener| Ok(Tls::of(listener)?.map(Arc::new)))
+        .collect()
 }
 
 /// The engine's settings; limits on totals are split over the shards. Every shard holds all retained messages.

@@ -9,6 +9,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::string::FromUtf8Error;
 
+use weir_ws::OriginFault;
+
+use super::bind::Bind;
+
 /// Why there is no [`Config`](super::Config).
 #[derive(Debug)]
 pub(crate) enum ConfigError {
@@ -120,9 +124,9 @@ pub(crate) enum Fault {
     /// Another listener has this address.
     DuplicateListener {
         /// The address.
-        bind: SocketAddr,
+        bind: Bind,
         /// The other address, equal or covering it.
-        other: SocketAddr,
+        other: Bind,
         /// The line of the other listener.
         line: usize,
     },
@@ -145,6 +149,31 @@ pub(crate) enum Fault {
     Path(String),
     /// The same path twice.
     DuplicatePath(String),
+    /// Not an origin that a browser would send.
+    Origin {
+        /// The text as written.
+        value: String,
+        /// Why not.
+        fault: OriginFault,
+    },
+    /// Neither an address nor a network.
+    NotANetwork(String),
+    /// Not the permissions of a file.
+    NotAMode(String),
+    /// A PROXY header is expected, and nobody may send one.
+    NoProxyTrusted,
+    /// A file of TLS where there is no TLS.
+    NeedsTls {
+        /// The listener's protocol.
+        protocol: &'static str,
+    },
+    /// A file that TLS can't do without.
+    FileNeeded {
+        /// An example of one.
+        example: &'static str,
+    },
+    /// A file about clients' certificates, which nobody asks for.
+    NobodyAsked,
 }
 
 /// Why a text is not an address to listen on.
@@ -156,6 +185,8 @@ pub(crate) enum AddressFault {
     NotAnIp(String),
     /// The part after the colon is no port.
     BadPort(String),
+    /// What follows `unix:` is no absolute path.
+    NotAPath,
 }
 
 impl ConfigError {
@@ -252,7 +283,7 @@ impl fmt::Display for Fault {
                 write!(out, "{value:?} is not known; write {}", quoted(allowed))
             }
             Self::Address { value, fault } => write!(out, "{value:?} {fault}"),
-            Self::DuplicateListener { bind, other, line } => duplicate(out, *bind, *other, *line),
+            Self::DuplicateListener { bind, other, line } => duplicate(out, bind, other, *line),
             Self::Empty { example } => write!(
                 out,
                 "the list is empty; write for example {example}, or remove the key for the default"
@@ -268,6 +299,56 @@ impl fmt::Display for Fault {
                 "{path:?} is not a path; write for example \"/mqtt\": a slash first, no spaces, '?' or '#'"
             ),
             Self::DuplicatePath(path) => write!(out, "{path:?} is listed twice; remove one"),
+            Self::Origin { .. }
+            | Self::NotANetwork(_)
+            | Self::NotAMode(_)
+            | Self::NoProxyTrusted
+            | Self::NeedsTls { .. }
+            | Self::FileNeeded { .. }
+            | Self::NobodyAsked => self.fmt_of_listener(out),
+        }
+    }
+}
+
+impl Fault {
+    /// The faults that only a `[[listener]]` can have.
+    fn fmt_of_listener(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Origin { value, fault } => write!(
+                out,
+                "{value:?} {fault}; write for example \"https://app.example\", \"http://localhost:5173\", or \"same-host\""
+            ),
+            Self::NotANetwork(value) => write!(
+                out,
+                "{value:?} is neither an IP address nor a network; write for example \"127.0.0.1\", \"10.0.0.0/8\", or \"unix\" for whoever may open the unix socket"
+            ),
+            Self::NotAMode(value) => {
+                write!(
+                    out,
+                    "{value:?} is not an octal mode; write for example \"0660\""
+                )
+            }
+            Self::NoProxyTrusted => {
+                write!(
+                    out,
+                    "needs the proxy's address in trusted_proxies, for example [\"127.0.0.1\"]"
+                )
+            }
+            Self::NeedsTls { protocol } => write!(
+                out,
+                "has no effect with protocol {protocol:?}; write \"{protocol}s\" there or remove this key"
+            ),
+            Self::FileNeeded { example } => {
+                write!(
+                    out,
+                    "is needed; write the path of a file in PEM, for example {example:?}"
+                )
+            }
+            Self::NobodyAsked => write!(
+                out,
+                "has no effect with client_certificate = \"none\"; write \"optional\" or \"required\" there or remove this key"
+            ),
+            _ => Ok(()),
         }
     }
 }
@@ -294,6 +375,12 @@ impl fmt::Display for AddressFault {
                 out,
                 "has {port:?} for a port; write a number from 0 to 65535, for example \"127.0.0.1:8083\""
             ),
+            Self::NotAPath => {
+                write!(
+                    out,
+                    "has no absolute path; write for example \"unix:/run/weir/ws.sock\""
+                )
+            }
         }
     }
 }
@@ -311,20 +398,19 @@ pub(super) fn not_utf8(file: &str, error: &FromUtf8Error) -> ConfigError {
     }])
 }
 
-fn duplicate(
-    out: &mut fmt::Formatter<'_>,
-    bind: SocketAddr,
-    other: SocketAddr,
-    line: usize,
-) -> fmt::Result {
+fn duplicate(out: &mut fmt::Formatter<'_>, bind: &Bind, other: &Bind, line: usize) -> fmt::Result {
     if bind == other {
         write!(out, "{bind} is taken by the listener")?;
-    } else if bind.ip().is_unspecified() {
+    } else if bind.is_everywhere() {
         write!(out, "{bind} covers {other}")?;
     } else {
         write!(out, "{bind} is covered by {other}")?;
     }
-    write!(out, " on line {line}; give one of them another port")
+    let remedy = match bind {
+        Bind::Tcp(_) => "port",
+        Bind::Unix(_) => "path",
+    };
+    write!(out, " on line {line}; give one of them another {remedy}")
 }
 
 fn unknown_key(

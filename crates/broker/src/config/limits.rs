@@ -4,7 +4,7 @@
 //! Where two limits only make sense together, the file may not contradict itself, and a default gives way to what is
 //! written.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 
 use super::error::Fault;
@@ -24,6 +24,8 @@ pub(crate) struct Limits {
     pub(crate) max_connections: usize,
     /// Connections open at a time from one address; `None` for no limit of its own.
     pub(crate) max_connections_per_address: Option<NonZeroUsize>,
+    /// Connections begun in a second from one address; `None` for no limit.
+    pub(crate) max_handshakes_per_second_per_address: Option<NonZeroU32>,
     /// The request line and headers of an upgrade or another HTTP request, in bytes.
     pub(crate) max_header_bytes: usize,
     /// A packet received after CONNECT was accepted; the Maximum Packet Size of CONNACK, in bytes.
@@ -65,6 +67,12 @@ impl Limits {
         Self {
             max_connections: count(connections),
             max_connections_per_address: per_address(from),
+            max_handshakes_per_second_per_address: NonZeroU32::new(from.integer(
+                "max_handshakes_per_second_per_address",
+                0,
+                0..=1_000_000,
+                "handshakes",
+            )),
             max_header_bytes: bytes(from, "max_header_bytes", 40 * KIB, 8 * KIB..=MIB),
             max_packet_bytes: u32::try_from(packet_bytes).unwrap_or(u32::MAX),
             max_unauthenticated_packet_bytes: unauthenticated(from, packet_bytes),

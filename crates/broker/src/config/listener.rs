@@ -1,35 +1,59 @@
-//! `[[listener]]`: an address that accepts clients, and what it expects of their upgrade request.
+//! `[[listener]]`: a place that accepts clients, what is spoken there, and what it expects of a client before CONNECT.
 //!
-//! Two listeners on one address are refused here, where the file's lines are known, rather than by `bind` at the start.
-//! Port 0 (a free port, printed when it is open) can stand twice.
+//! Keys that need each other are checked together, so that the runtime never meets a listener with TLS and without a
+//! certificate, or one that expects a proxy and trusts none.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use weir_ws::{AllowedOrigin, RefuseAfterUpgrade};
+
+use super::bind::Bind;
+use super::certificates::Certificates;
 use super::document::Document;
-use super::error::{AddressFault, Fault};
+use super::error::Fault;
+use super::proxies::TrustedProxies;
 use super::section::Section;
 
 const DEFAULT_BIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8083);
 const DEFAULT_PATHS: [&str; 2] = ["/", "/mqtt"];
+const DEFAULT_SOCKET_MODE: u32 = 0o660;
 
-/// One address that clients connect to.
+/// One place that clients connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listener {
-    /// The address; port 0 asks the operating system for a free one.
-    pub(crate) bind: SocketAddr,
+    /// Where.
+    pub(crate) bind: Bind,
+    /// The permissions of a unix socket.
+    pub(crate) socket_mode: u32,
     /// What is spoken there.
     pub(crate) protocol: Protocol,
+    /// The files of TLS; there exactly if the protocol has it.
+    pub(crate) certificates: Option<Certificates>,
     /// The paths on which an upgrade is accepted; never empty.
     pub(crate) paths: Vec<String>,
     /// Whether an upgrade that offers no subprotocol is accepted, against [MQTT-6.0.0-3].
     pub(crate) allow_missing_subprotocol: bool,
+    /// The pages that may connect.
+    pub(crate) allowed_origins: Vec<AllowedOrigin>,
+    /// Whose refusal is told by a close code instead of by HTTP.
+    pub(crate) refuse_after_upgrade: RefuseAfterUpgrade,
+    /// Whose word counts for where a client is.
+    pub(crate) trusted_proxies: TrustedProxies,
+    /// Whether every connection begins with a PROXY header.
+    pub(crate) proxy_protocol: bool,
 }
 
 /// What a listener speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
-    /// MQTT over WebSocket, without TLS.
+    /// MQTT over WebSocket.
     Ws,
+    /// The same over TLS.
+    Wss,
+    /// MQTT over TCP.
+    Mqtt,
+    /// The same over TLS.
+    Mqtts,
 }
 
 impl Listener {
@@ -41,19 +65,14 @@ impl Listener {
         let mut listeners: Vec<Self> = Vec::with_capacity(sections.len());
         for section in &sections {
             let listener = Self::resolve(section);
-            if let Some(other) = listeners
-                .iter()
-                .position(|other| clash(other.bind, listener.bind))
-            {
-                let (bind, line) = (listener.bind, sections[other].line("bind"));
-                section.note(
-                    "bind",
-                    Fault::DuplicateListener {
-                        bind,
-                        other: listeners[other].bind,
-                        line,
-                    },
-                );
+            let clashes = |other: &Self| other.bind.clashes(&listener.bind);
+            if let Some(other) = listeners.iter().position(clashes) {
+                let fault = Fault::DuplicateListener {
+                    bind: listener.bind.clone(),
+                    other: listeners[other].bind.clone(),
+                    line: sections[other].line("bind"),
+                };
+                section.note("bind", fault);
             }
             listeners.push(listener);
         }
@@ -62,53 +81,66 @@ impl Listener {
 
     /// Whether only this machine can reach it.
     pub(crate) fn is_local(&self) -> bool {
-        self.bind.ip().is_loopback()
+        self.bind.is_local()
     }
 
     fn resolve(section: &Section<'_, '_>) -> Self {
+        let bind = bind(section);
+        let socket_mode = socket_mode(section);
+        let protocol = section.word("protocol", Protocol::Ws, &Protocol::WORDS);
+        let certificates = Certificates::resolve(section, protocol.scheme(), protocol.has_tls());
+        let trusted_proxies = TrustedProxies::resolve(section);
+        let proxy_protocol = section.boolean("proxy_protocol", false);
+        if proxy_protocol && trusted_proxies.is_empty() {
+            section.note("proxy_protocol", Fault::NoProxyTrusted);
+        }
         Self {
-            bind: bind(section),
-            protocol: section.word("protocol", Protocol::Ws, &[("ws", Protocol::Ws)]),
+            bind,
+            socket_mode,
+            protocol,
+            certificates,
             paths: paths(section),
             allow_missing_subprotocol: section.boolean("allow_missing_subprotocol", false),
+            allowed_origins: origins(section),
+            refuse_after_upgrade: refuse_after_upgrade(section),
+            trusted_proxies,
+            proxy_protocol,
         }
     }
 }
 
 impl Protocol {
+    const WORDS: [(&'static str, Self); 4] = [
+        ("ws", Self::Ws),
+        ("wss", Self::Wss),
+        ("mqtt", Self::Mqtt),
+        ("mqtts", Self::Mqtts),
+    ];
+
     /// The scheme of its URLs.
     pub(crate) fn scheme(self) -> &'static str {
         match self {
             Self::Ws => "ws",
+            Self::Wss => "wss",
+            Self::Mqtt => "mqtt",
+            Self::Mqtts => "mqtts",
         }
     }
+
+    pub(crate) fn has_tls(self) -> bool {
+        matches!(self, Self::Wss | Self::Mqtts)
+    }
+
+    pub(crate) fn has_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
 }
 
-/// Reads an address such as `127.0.0.1:8083` or `[::1]:8083`.
-///
-/// # Errors
-/// Which part of it is missing or wrong.
-pub(crate) fn parse_bind(text: &str) -> Result<SocketAddr, AddressFault> {
-    if let Ok(address) = text.parse() {
-        return Ok(address);
-    }
-    let bare = text.trim_start_matches('[').trim_end_matches(']');
-    if let Ok(ip) = bare.parse() {
-        return Err(AddressFault::NoPort(ip));
-    }
-    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    if bare.parse::<IpAddr>().is_ok() {
-        return Err(AddressFault::BadPort(port.into()));
-    }
-    Err(AddressFault::NotAnIp(host.into()))
-}
-
-fn bind(section: &Section<'_, '_>) -> SocketAddr {
+fn bind(section: &Section<'_, '_>) -> Bind {
     let Some(text) = section.text("bind", "a string, for example \"127.0.0.1:8083\"") else {
-        return DEFAULT_BIND;
+        return Bind::Tcp(DEFAULT_BIND);
     };
-    parse_bind(text).unwrap_or_else(|fault| {
+    Bind::parse(text).unwrap_or_else(|fault| {
         section.note(
             "bind",
             Fault::Address {
@@ -117,8 +149,22 @@ fn bind(section: &Section<'_, '_>) -> SocketAddr {
             },
         );
         // Port 0, so that the stand-in can't seem to clash with another listener.
-        SocketAddr::new(DEFAULT_BIND.ip(), 0)
+        Bind::Tcp(SocketAddr::new(DEFAULT_BIND.ip(), 0))
     })
+}
+
+fn socket_mode(section: &Section<'_, '_>) -> u32 {
+    let wanted = "a string with an octal mode, for example \"0660\"";
+    let Some(text) = section.text("socket_mode", wanted) else {
+        return DEFAULT_SOCKET_MODE;
+    };
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => mode,
+        _ => {
+            section.note("socket_mode", Fault::NotAMode(text.into()));
+            DEFAULT_SOCKET_MODE
+        }
+    }
 }
 
 fn paths(section: &Section<'_, '_>) -> Vec<String> {
@@ -150,11 +196,33 @@ fn is_path(text: &str) -> bool {
             .all(|byte| byte.is_ascii_graphic() && byte != b'?' && byte != b'#')
 }
 
-/// Whether the operating system would refuse to bind the second one.
-fn clash(one: SocketAddr, other: SocketAddr) -> bool {
-    let covers = one.ip().is_unspecified() || other.ip().is_unspecified();
-    let same_family = one.is_ipv4() == other.is_ipv4();
-    one.port() != 0
-        && one.port() == other.port()
-        && (one.ip() == other.ip() || (covers && same_family))
+fn origins(section: &Section<'_, '_>) -> Vec<AllowedOrigin> {
+    const EXAMPLE: &str = r#"["same-host", "https://app.example"]"#;
+    let Some(texts) = section.texts("allowed_origins", EXAMPLE) else {
+        return vec![AllowedOrigin::SameHost];
+    };
+    let mut origins = Vec::with_capacity(texts.len());
+    for text in texts {
+        match text.get_ref().parse() {
+            Ok(origin) => origins.push(origin),
+            Err(fault) => {
+                let value = text.get_ref().to_string();
+                section.note_at(
+                    text.span(),
+                    "allowed_origins",
+                    Fault::Origin { value, fault },
+                );
+            }
+        }
+    }
+    origins
+}
+
+fn refuse_after_upgrade(section: &Section<'_, '_>) -> RefuseAfterUpgrade {
+    let words = [
+        ("browsers", RefuseAfterUpgrade::Browsers),
+        ("always", RefuseAfterUpgrade::Always),
+        ("never", RefuseAfterUpgrade::Never),
+    ];
+    section.word("refuse_after_upgrade", RefuseAfterUpgrade::Browsers, &words)
 }

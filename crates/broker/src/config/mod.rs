@@ -7,10 +7,13 @@
 //! goes on.
 
 mod auth;
+mod bind;
+mod certificates;
 mod document;
 mod error;
 mod limits;
 mod listener;
+mod proxies;
 #[cfg(test)]
 mod reference;
 mod section;
@@ -24,9 +27,12 @@ use std::path::Path;
 use std::thread::available_parallelism;
 
 pub(crate) use auth::{Anonymous, Auth, Provider};
+pub(crate) use bind::{Bind, parse_bind};
+pub(crate) use certificates::{CertificateField, Certificates, ClientCertificates};
 pub(crate) use error::ConfigError;
 pub(crate) use limits::Limits;
-pub(crate) use listener::{Listener, parse_bind};
+pub(crate) use listener::{Listener, Protocol};
+pub(crate) use proxies::TrustedProxies;
 pub(crate) use settings::{Log, LogFormat, LogLevel, Store, Timing, Tolerate};
 
 use document::Document;
@@ -87,7 +93,7 @@ impl Config {
         for (index, &bind) in addresses.iter().enumerate() {
             if bind.port() == 0 || !addresses[..index].contains(&bind) {
                 self.listeners.push(Listener {
-                    bind,
+                    bind: Bind::Tcp(bind),
                     ..model.clone()
                 });
             }

@@ -79,7 +79,7 @@ fn an_unknown_key_is_named_with_the_nearest_and_the_allowed() {
     check(
         "[[listener]]\nbnd = \"127.0.0.1:1\"",
         &[
-            "2: listener.bnd: unknown key; did you mean `bind`? Allowed here: bind, protocol, paths, allow_missing_subprotocol",
+            "2: listener.bnd: unknown key; did you mean `bind`? Allowed here: bind, socket_mode, protocol, certificate_file, key_file, client_certificate, client_ca_file, client_crl_file, client_username, trusted_proxies, proxy_protocol, paths, allow_missing_subprotocol, allowed_origins, refuse_after_upgrade",
         ],
     );
     check(
@@ -366,4 +366,98 @@ fn an_open_door_is_noticed() {
     assert!(notices(&open)[0].ends_with("whoever reaches it may publish and subscribe"));
     let closed = "[auth]\nanonymous = \"nowhere\"";
     assert!(notices(closed)[0].starts_with("listener 127.0.0.1:8083 lets in nobody"));
+}
+
+#[test]
+fn a_listener_with_tls_needs_its_files_and_one_without_has_none() {
+    check(
+        "[[listener]]\nprotocol = \"wss\"\ncertificate_file = \"c.pem\"",
+        &[
+            "1: listener.key_file: is needed; write the path of a file in PEM, for example \"/etc/letsencrypt/live/mqtt.example.org/privkey.pem\"",
+        ],
+    );
+    check(
+        "[[listener]]\nprotocol = \"mqtt\"\nkey_file = \"k.pem\"",
+        &[
+            "3: listener.key_file: has no effect with protocol \"mqtt\"; write \"mqtts\" there or remove this key",
+        ],
+    );
+    let files = "[[listener]]\nprotocol = \"mqtts\"\ncertificate_file = \"c\"\nkey_file = \"k\"\n";
+    check(
+        &format!("{files}client_certificate = \"required\""),
+        &[
+            "1: listener.client_ca_file: is needed; write the path of a file in PEM, for example \"/etc/weir/clients-ca.pem\"",
+        ],
+    );
+    check(
+        &format!("{files}client_crl_file = \"r\""),
+        &[
+            "5: listener.client_crl_file: has no effect with client_certificate = \"none\"; write \"optional\" or \"required\" there or remove this key",
+        ],
+    );
+    check(files, &[]);
+}
+
+#[test]
+fn a_unix_socket_has_an_absolute_path_and_a_mode() {
+    let listener = |line: &str| format!("[[listener]]\n{line}");
+    let config = Config::parse(
+        &listener("bind = \"unix:/run/w.sock\"\nsocket_mode = \"0600\""),
+        "t",
+    )
+    .unwrap();
+    assert_eq!(config.listeners[0].bind, Bind::Unix("/run/w.sock".into()));
+    assert_eq!(config.listeners[0].socket_mode, 0o600);
+    assert_eq!(config.notices(), Vec::<String>::new());
+    check(
+        &listener("bind = \"unix:w.sock\""),
+        &[
+            "2: listener.bind: \"unix:w.sock\" has no absolute path; write for example \"unix:/run/weir/ws.sock\"",
+        ],
+    );
+    check(
+        &listener("socket_mode = \"rw\""),
+        &["2: listener.socket_mode: \"rw\" is not an octal mode; write for example \"0660\""],
+    );
+    check(
+        "[[listener]]\nbind = \"unix:/w\"\n[[listener]]\nbind = \"unix:/w\"",
+        &[
+            "4: listener.bind: unix:/w is taken by the listener on line 2; give one of them another path",
+        ],
+    );
+}
+
+#[test]
+fn origins_are_written_as_a_browser_sends_them() {
+    check(
+        "[[listener]]\nallowed_origins = [\"same-host\", \"https://a.example/\"]",
+        &[
+            "2: listener.allowed_origins: \"https://a.example/\" has something behind the host, which no origin has; write for example \"https://app.example\", \"http://localhost:5173\", or \"same-host\"",
+        ],
+    );
+    check("[[listener]]\nallowed_origins = [\"*\", \"null\"]", &[]);
+    check("[[listener]]\nallowed_origins = []", &[]);
+}
+
+#[test]
+fn a_proxy_header_is_believed_of_named_proxies_only() {
+    check(
+        "[[listener]]\nproxy_protocol = true",
+        &[
+            "2: listener.proxy_protocol: needs the proxy's address in trusted_proxies, for example [\"127.0.0.1\"]",
+        ],
+    );
+    check(
+        "[[listener]]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\", \"unix\", \"proxy\"]",
+        &[
+            "2: listener.trusted_proxies: \"proxy\" is neither an IP address nor a network; write for example \"127.0.0.1\", \"10.0.0.0/8\", or \"unix\" for whoever may open the unix socket",
+        ],
+    );
+    let text = "[[listener]]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]";
+    let trusted = Config::parse(text, "t").unwrap().listeners[0]
+        .trusted_proxies
+        .clone();
+    let contain = |address: &str| trusted.contain(Some(address.parse().unwrap()));
+    assert!(contain("10.9.8.7") && contain("::ffff:10.0.0.1") && contain("::1"));
+    assert!(!contain("11.0.0.1") && !trusted.contain(None));
 }

@@ -1,4 +1,4 @@
-//! One client's link: its WebSocket, its decoder, and the task that reads from it.
+//! One client's link: its transport, its decoder, and the task that reads from it.
 //!
 //! The task reads and decodes until the engine says that the link has ended or moves to another shard. Writing is the
 //! worker's: its flush writes for all links at once, and only what a socket does not take at that moment is left to the
@@ -6,23 +6,20 @@
 //!
 //! No borrow is held while the engine is called, since its effects come back to the link.
 
-use super::Shared;
-use super::listener::Admission;
-use super::mailbox::{Arrival, Moved};
+use super::doorkeeper::Admission;
+use super::mailbox::Moved;
+use super::peer::Peer;
+use super::transport::Transport;
 use super::worker::Worker;
-use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use weir_admin::Health;
 use weir_auth::Presented;
 use weir_codec::{Connect, Decoder, Output, Utf8};
 use weir_engine::{ConnectionKey, End, Input, Instant, Lost, ShardId, Welcome};
-use weir_ws::{CloseCode, Connection, ConnectionError, Event, HandshakeConfig, Outcome};
+use weir_ws::{CloseCode, ConnectionError, Event};
 
 /// Reads of one link in one turn; then others have theirs.
 const READS_PER_TURN: usize = 8;
@@ -33,13 +30,13 @@ const PROGRESS_BYTES: usize = 4096;
 /// A client's transport on this shard.
 pub(crate) struct Link {
     key: Cell<ConnectionKey>,
-    peer: SocketAddr,
+    peer: Peer,
     client_id: RefCell<Option<Utf8>>,
     admission: RefCell<Option<Admission>>,
-    /// What the client showed before its CONNECT, until that is judged.
-    presented: RefCell<Option<Box<Presented>>>,
     /// `None` once it has left for another shard.
-    connection: RefCell<Option<Connection<TcpStream>>>,
+    transport: RefCell<Option<Transport>>,
+    /// What the client showed before its CONNECT, until somebody judges it.
+    presented: RefCell<Option<Box<Presented>>>,
     decoder: RefCell<Decoder>,
     waker: RefCell<Option<Waker>>,
     leaving: RefCell<Option<Leaving>>,
@@ -56,79 +53,6 @@ struct Leaving {
     to: ShardId,
     connect: Box<Connect>,
     deadline: Instant,
-}
-
-/// A link about to be: the handshake is done.
-pub(crate) struct Upgraded {
-    pub(crate) connection: Connection<TcpStream>,
-    pub(crate) admission: Admission,
-    pub(crate) presented: Box<Presented>,
-}
-
-/// The HTTP part of a connection's life. `None`: it did not become a WebSocket, and was told why.
-pub(crate) async fn upgrade(shared: &Shared, arrival: Arrival) -> Option<Upgraded> {
-    let peer = arrival.peer;
-    let stream = TcpStream::from_std(arrival.stream)
-        .and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-    let stream = match stream {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::info!(%peer, %error, "lost before the handshake");
-            return None;
-        }
-    };
-    let listener = shared.config.listeners.get(arrival.listener)?;
-    let handshake = HandshakeConfig {
-        paths: listener.paths.clone(),
-        allow_missing_subprotocol: listener.allow_missing_subprotocol,
-        max_header_bytes: shared.config.limits.max_header_bytes,
-        timeout: shared.config.timing.handshake,
-    };
-    let respond = |request: &http::Request<()>| weir_admin::respond(request, &health(shared));
-    match weir_ws::handshake(stream, &handshake, respond).await {
-        Ok(Outcome::Upgraded(accepted)) => Some(Upgraded {
-            connection: accepted.connection,
-            admission: arrival.admission,
-            presented: Box::new(presented(arrival.listener, peer, &accepted.request)),
-        }),
-        Ok(Outcome::Answered {
-            refusal: Some(refusal),
-        }) => {
-            tracing::info!(%peer, status = refusal.status().as_u16(), "refused: {refusal}");
-            None
-        }
-        Ok(Outcome::Answered { refusal: None }) => None,
-        Err(error) => {
-            tracing::info!(%peer, "closed: {error}");
-            None
-        }
-    }
-}
-
-/// What providers may want to see of the upgrade request.
-fn presented(listener: usize, peer: SocketAddr, request: &http::Request<()>) -> Presented {
-    let wanted = [AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL];
-    let headers = request.headers().iter();
-    Presented {
-        listener,
-        address: Some(peer.ip()),
-        query: request.uri().query().map(str::to_owned),
-        headers: headers
-            .filter(|(name, _)| wanted.contains(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-        ..Presented::default()
-    }
-}
-
-fn health(shared: &Shared) -> Health {
-    let stats = shared.stats();
-    Health {
-        version: env!("CARGO_PKG_VERSION"),
-        uptime_seconds: shared.clock.uptime().as_secs(),
-        connections: stats.connections,
-        sessions: stats.sessions,
-    }
 }
 
 /// Reads from the link until it ends or moves, then sees it off.
@@ -155,9 +79,9 @@ pub(crate) async fn drive(worker: Rc<Worker>, link: Rc<Link>) {
 
 impl Link {
     pub(crate) fn new(
-        connection: Connection<TcpStream>,
+        transport: Transport,
         admission: Admission,
-        peer: SocketAddr,
+        peer: Peer,
         presented: Option<Box<Presented>>,
         decoder: Decoder,
     ) -> Self {
@@ -166,8 +90,8 @@ impl Link {
             peer,
             client_id: RefCell::default(),
             admission: RefCell::new(Some(admission)),
+            transport: RefCell::new(Some(transport)),
             presented: RefCell::new(presented),
-            connection: RefCell::new(Some(connection)),
             decoder: RefCell::new(decoder),
             waker: RefCell::default(),
             leaving: RefCell::default(),
@@ -229,7 +153,7 @@ impl Link {
         }
         self.sent_at.set(now);
         let len = output.len();
-        self.write(|connection| connection.send_binary(output.drain_segments(), len));
+        self.write(|transport| transport.send(output.drain_segments(), len));
         if self.paused.get() {
             self.wake();
         }
@@ -237,7 +161,7 @@ impl Link {
 
     pub(crate) fn ping(&self, now: Instant) {
         self.sent_at.set(now);
-        self.write(Connection::send_ping);
+        self.write(Transport::ping);
     }
 
     /// Sends the last bytes, then the close frame that says why; logs it, once.
@@ -248,17 +172,23 @@ impl Link {
         // A transport that is gone, or that the client has closed, is not told anything.
         if !matches!(end, End::Lost(Lost::Closed | Lost::Reset)) {
             let text = end.to_string();
-            self.write(|connection| connection.close(CloseCode::from(end.close_code()), &text));
+            self.write(|transport| transport.close(CloseCode::from(end.close_code()), &text));
         }
         self.wake();
     }
 
     /// Whether the socket has not taken all it was given.
     pub(crate) fn is_blocked(&self) -> bool {
-        let connection = self.connection.borrow();
-        connection
+        let transport = self.transport.borrow();
+        transport.as_ref().is_none_or(Transport::is_blocked)
+    }
+
+    /// Whether a client that lives is heard of, whatever it has to say.
+    pub(crate) fn has_pings(&self) -> bool {
+        self.transport
+            .borrow()
             .as_ref()
-            .is_none_or(|connection| connection.pending_bytes() > 0)
+            .is_some_and(Transport::has_pings)
     }
 
     /// How long nothing was heard.
@@ -292,14 +222,14 @@ impl Link {
     }
 
     /// Queues something and writes; if the socket does not take all of it, the link's task sees to the rest.
-    fn write(&self, queue: impl FnOnce(&mut Connection<TcpStream>)) {
-        let mut connection = self.connection.borrow_mut();
-        let Some(connection) = connection.as_mut() else {
+    fn write(&self, queue: impl FnOnce(&mut Transport)) {
+        let mut transport = self.transport.borrow_mut();
+        let Some(transport) = transport.as_mut() else {
             return;
         };
-        queue(connection);
+        queue(transport);
         let cx = &mut Context::from_waker(Waker::noop());
-        if !matches!(connection.poll_flush(cx), Poll::Ready(Ok(()))) {
+        if !matches!(transport.poll_flush(cx), Poll::Ready(Ok(()))) {
             // Not done, or failed: in both cases the link's task finds out.
             self.wake();
         }
@@ -370,8 +300,8 @@ impl Link {
         worker: &Rc<Worker>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Event, ConnectionError>> {
-        match self.connection.borrow_mut().as_mut() {
-            Some(connection) => connection.poll_event(cx, &mut worker.arena.borrow_mut()),
+        match self.transport.borrow_mut().as_mut() {
+            Some(transport) => transport.poll_event(cx, &mut worker.arena.borrow_mut()),
             None => Poll::Ready(Ok(Event::Eof)),
         }
     }
@@ -438,15 +368,15 @@ impl Link {
     }
 
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match self.connection.borrow_mut().as_mut() {
-            Some(connection) => connection.poll_flush(cx),
+        match self.transport.borrow_mut().as_mut() {
+            Some(transport) => transport.poll_flush(cx),
             None => Poll::Ready(Ok(())),
         }
     }
 
     fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match self.connection.borrow_mut().as_mut() {
-            Some(connection) => connection.poll_shutdown(cx),
+        match self.transport.borrow_mut().as_mut() {
+            Some(transport) => transport.poll_shutdown(cx),
             None => Poll::Ready(Ok(())),
         }
     }
@@ -466,9 +396,9 @@ impl Link {
     /// Everything that goes along to the link's home shard.
     fn take_moved(&self) -> Option<(ShardId, Moved)> {
         let leaving = self.leaving.borrow_mut().take()?;
-        let connection = self.connection.borrow_mut().take()?;
+        let transport = self.transport.borrow_mut().take()?;
         let moved = Moved {
-            connection: connection.map_stream(TcpStream::into_std).ok()?,
+            transport: transport.park().ok()?,
             decoder: std::mem::replace(&mut *self.decoder.borrow_mut(), Decoder::server(0)),
             peer: self.peer,
             admission: self.admission.borrow_mut().take()?,

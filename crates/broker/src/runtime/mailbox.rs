@@ -3,7 +3,6 @@
 //! Mail between two shards arrives in the order it was sent, one wake a batch. A mailbox that is over its bytes is never
 //! refused mail, since that would lose messages; instead shards stop reading from publishers until it is below again.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -11,14 +10,17 @@ use weir_auth::Presented;
 use weir_codec::{Connect, Decoder};
 use weir_engine::{Instant, Remote, ShardId};
 
-use super::listener::Admission;
+use super::doorkeeper::{Admission, Place};
+use super::peer::Peer;
+use super::stream::Socket;
+use super::transport::Transport;
 
 /// Above this, publishers are not read from.
 const CROWDED_BYTES: usize = 16 << 20;
 
 /// Something for a shard's thread.
 pub(crate) enum Mail {
-    /// A client's TCP connection, to begin its handshake.
+    /// A client's connection, to begin its handshake.
     Accepted(Box<Arrival>),
     /// A client whose CONNECT belongs to this shard.
     Moved(Box<Moved>),
@@ -34,19 +36,20 @@ pub(crate) enum Mail {
     Shutdown,
 }
 
-/// A TCP connection on its way to the shard that begins with it.
+/// A connection on its way to the shard that begins with it, parked.
 pub(crate) struct Arrival {
-    pub(crate) stream: std::net::TcpStream,
-    pub(crate) peer: SocketAddr,
+    pub(crate) socket: Socket,
+    pub(crate) peer: Peer,
     pub(crate) listener: usize,
-    pub(crate) admission: Admission,
+    pub(crate) place: Place,
 }
 
 /// A client on its way to its home shard.
 pub(crate) struct Moved {
-    pub(crate) connection: weir_ws::Connection<std::net::TcpStream>,
+    /// Parked.
+    pub(crate) transport: Transport,
     pub(crate) decoder: Decoder,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Peer,
     pub(crate) admission: Admission,
     pub(crate) presented: Option<Box<Presented>>,
     pub(crate) connect: Box<Connect>,

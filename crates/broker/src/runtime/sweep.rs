@@ -2,7 +2,8 @@
 //!
 //! A link without traffic for the ping interval gets a WebSocket ping, so that proxies keep it and a dead peer is found
 //! out. One of which nothing was heard for four intervals is given up: later than the usual Keep Alive of 60 seconds
-//! runs out, so that a phone whose radio sleeps is judged by what it agreed to.
+//! runs out, so that a phone whose radio sleeps is judged by what it agreed to. Without WebSocket there are no pings: there the
+//! operating system asks after the peer, and silence is Keep Alive's business.
 
 use super::worker::Worker;
 use std::rc::Rc;
@@ -41,7 +42,7 @@ pub(crate) async fn run(worker: Rc<Worker>) {
 
 fn look_after_silent(worker: &Rc<Worker>, interval_millis: u64) {
     let now = worker.now();
-    for link in worker.links() {
+    for link in worker.links().iter().filter(|link| link.has_pings()) {
         if link.silent_millis(now) >= PATIENCE * interval_millis {
             let lost = Lost::Unresponsive;
             worker.handle(

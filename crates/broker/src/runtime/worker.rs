@@ -6,6 +6,7 @@
 //! ready before.
 
 use super::Shared;
+use super::arrival;
 use super::authenticate;
 use super::link::{self, Link};
 use super::mailbox::{Arrival, Mail, Mailbox, Mailboxes, Moved};
@@ -142,15 +143,15 @@ async fn live(worker: Rc<Worker>, mut mailbox: Mailbox) {
 async fn welcome(worker: Rc<Worker>, arrival: Arrival) {
     let patience = worker.shared.config.timing.handshake;
     let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-    // One deadline for all of it: the upgrade and the CONNECT.
+    // One deadline for all of it: from the PROXY header to the CONNECT.
     let deadline = worker.now().plus_millis(patience);
-    let peer = arrival.peer;
-    if let Some(upgraded) = link::upgrade(&worker.shared, arrival).await {
+    let until = worker.shared.clock.system(deadline);
+    if let Some(arrived) = arrival::receive(&worker.shared, arrival, until).await {
         let link = Link::new(
-            upgraded.connection,
-            upgraded.admission,
-            peer,
-            Some(upgraded.presented),
+            arrived.transport,
+            arrived.admission,
+            arrived.peer,
+            Some(arrived.presented),
             worker.decoder(),
         );
         worker.open(link, deadline);
@@ -298,14 +299,14 @@ impl Worker {
     }
 
     fn adopt(self: &Rc<Self>, moved: Moved) {
-        let connection = match moved.connection.map_stream(tokio::net::TcpStream::from_std) {
-            Ok(connection) => connection,
+        let transport = match moved.transport.settle() {
+            Ok(transport) => transport,
             Err(error) => {
                 return tracing::warn!(%error, peer = %moved.peer, "can't take over a connection");
             }
         };
         let link = Link::new(
-            connection,
+            transport,
             moved.admission,
             moved.peer,
             moved.presented,

@@ -1,0 +1,224 @@
+//! The byte stream below a client, whatever carries it: TCP or a unix socket, in the clear or in TLS.
+//!
+//! A stream belongs to the runtime of one thread. To move it to another it is parked: its socket leaves the one runtime,
+//! and what TLS knows of the connection moves along untouched, until the stream settles on the other. A parked stream
+//! is not read or written.
+//!
+//! TLS gathers what one write gives it into one record as far as it fits, so one flush stays one write.
+
+use std::io::{self, IoSlice};
+use std::mem;
+use std::os::unix::net::UnixStream as ParkedUnixStream;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
+
+/// Probes without an answer after which the operating system gives a connection up.
+const PROBES: u32 = 3;
+
+/// What bytes of a client come through.
+pub(crate) enum Stream {
+    Clear(Socket),
+    /// On the heap: the state of TLS is ten times the size of a socket.
+    Tls(Box<TlsStream<Socket>>),
+}
+
+/// What the operating system gives.
+pub(crate) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    ParkedTcp(std::net::TcpStream),
+    ParkedUnix(ParkedUnixStream),
+    /// Lost on its way from one runtime to another.
+    Gone,
+}
+
+impl Stream {
+    /// Leaves this thread's runtime.
+    pub(crate) fn park(mut self) -> io::Result<Self> {
+        self.socket_mut().park()?;
+        Ok(self)
+    }
+
+    /// Enters this thread's runtime.
+    pub(crate) fn settle(mut self) -> io::Result<Self> {
+        self.socket_mut().settle()?;
+        Ok(self)
+    }
+
+    fn socket_mut(&mut self) -> &mut Socket {
+        match self {
+            Self::Clear(socket) => socket,
+            Self::Tls(stream) => stream.get_mut().0,
+        }
+    }
+
+    pub(crate) fn socket(&self) -> &Socket {
+        match self {
+            Self::Clear(socket) => socket,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
+impl Socket {
+    /// Leaves this thread's runtime.
+    pub(crate) fn park(&mut self) -> io::Result<()> {
+        *self = match mem::replace(self, Self::Gone) {
+            Self::Tcp(stream) => Self::ParkedTcp(stream.into_std()?),
+            Self::Unix(stream) => Self::ParkedUnix(stream.into_std()?),
+            parked => parked,
+        };
+        Ok(())
+    }
+
+    /// Enters this thread's runtime.
+    pub(crate) fn settle(&mut self) -> io::Result<()> {
+        *self = match mem::replace(self, Self::Gone) {
+            Self::ParkedTcp(stream) => Self::Tcp(TcpStream::from_std(stream)?),
+            Self::ParkedUnix(stream) => Self::Unix(UnixStream::from_std(stream)?),
+            settled => settled,
+        };
+        Ok(())
+    }
+
+    /// Small packets leave at once.
+    pub(crate) fn set_no_delay(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_nodelay(true),
+            _ => Ok(()),
+        }
+    }
+
+    /// The operating system asks after a silent peer, where no protocol above does.
+    pub(crate) fn set_keep_alive(&self, interval: Duration) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => {
+                let probes = TcpKeepalive::new()
+                    .with_time(interval)
+                    .with_interval(interval)
+                    .with_retries(PROBES);
+                SockRef::from(stream).set_tcp_keepalive(&probes)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The first byte that the peer sends, which stays to be read; `None` where that can't be done, or nothing comes.
+    pub(crate) async fn first_byte(&self) -> Option<u8> {
+        let mut byte = [0];
+        match self {
+            Self::Tcp(stream) => match stream.peek(&mut byte).await {
+                Ok(1) => Some(byte[0]),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// Hands a call on to whatever carries the bytes.
+macro_rules! below {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Stream::Clear($stream) => $call,
+            Stream::Tls($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        below!(self, stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        below!(self, stream => Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        below!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        below!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        below!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+/// Hands a call on to the socket, if it has one that is not parked.
+macro_rules! open {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Socket::Tcp($stream) => $call,
+            Socket::Unix($stream) => $call,
+            _ => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    };
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        open!(self, stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        open!(self, stream => Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        open!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        open!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        open!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
