@@ -125,7 +125,9 @@ async function refused(left) {
   const good = await left.page.locator("#connect [name=url]").inputValue();
   await left.fill("connect", "url", `${good}/nowhere`);
   await left.submit("connect");
-  await left.logged("connect refused: no CONNACK");
+  // Told by a CONNACK and a close code, since a page can not read an HTTP status.
+  await left.logged("connect refused: 0x80");
+  await left.logged("no WebSocket at /mqtt/nowhere: connect to / or /mqtt");
   await left.page.locator('#status[data-state="closed"]').waitFor();
   await left.fill("connect", "url", good);
   await left.fill("connect", "clientId", "");
