@@ -112,10 +112,10 @@ impl<T> Promises<T> {
         self.debts.iter().all(VecDeque::is_empty)
     }
 
-    /// The last mark that nobody owes anything for.
+    /// The last mark that nobody owes anything for. Not this step's: what it asks of the store is asked when it is over.
     fn kept_up_to(&self) -> u64 {
         let owed = self.debts.iter().filter_map(VecDeque::front);
-        owed.min().map_or(u64::MAX, |first| first - 1)
+        owed.min().map_or(self.step - 1, |first| first - 1)
     }
 }
 
@@ -154,6 +154,18 @@ mod tests {
         promises.answered(other);
         assert_eq!(promises.release(), Some("second"));
         assert!(promises.all_kept());
+    }
+
+    #[test]
+    fn a_step_is_not_kept_before_it_is_over() {
+        let mut promises = Promises::new(1);
+        assert_eq!(promises.hold(promises.step(), "waits"), None);
+        assert_eq!(promises.release(), None);
+        promises.ask(Debtor::Store);
+        promises.end_step();
+        assert_eq!(promises.release(), None);
+        promises.answered(Debtor::Store);
+        assert_eq!(promises.release(), Some("waits"));
     }
 
     #[test]

@@ -33,6 +33,7 @@ fn puback_waits_for_the_store() {
         store stalls
         p> PUBLISH t one q1 id=1
         s< PUBLISH t one q1 id=1
+        p< nothing
         store works
         p< PUBACK id=1
         ",
@@ -87,6 +88,7 @@ fn no_acknowledgement_overtakes_one_that_waits() {
         p> PUBLISH t four q2 id=3
         p> PUBLISH nobody five q2 id=4
         s< PUBLISH t four q1 id=2
+        p< nothing
         store works
         p< PUBACK id=1
         p< PUBACK id=2 0x10
@@ -102,10 +104,12 @@ fn suback_and_connack_of_a_session_that_lasts_wait_for_the_store() {
         "
         store stalls
         s> CONNECT v5 expiry=100
+        s< nothing
         store works
         s< CONNACK
         store stalls
         s> SUBSCRIBE t q1
+        s< nothing
         store works
         s< SUBACK 01
         ",
@@ -125,6 +129,8 @@ fn a_qos_2_message_leaves_when_its_packet_id_is_durable() {
         p< CONNACK
         store stalls
         p> PUBLISH t one q2 id=1
+        s< nothing
+        p< nothing
         store works
         s< PUBLISH t one q2 id=1
         p< PUBREC id=1
@@ -132,6 +138,7 @@ fn a_qos_2_message_leaves_when_its_packet_id_is_durable() {
         p< PUBCOMP id=1
         store stalls
         s> PUBREC id=1
+        s< nothing
         store works
         s< PUBREL id=1
         s> PUBCOMP id=1
@@ -189,6 +196,7 @@ fn pubrels_leave_in_the_order_of_their_pubrecs() {
         s> PUBREC id=2
         s> PUBREC id=9
         s> PUBREC id=1
+        s< nothing
         store works
         s< PUBREL id=2
         s< PUBREL id=9 0x92
@@ -284,6 +292,7 @@ fn pubcomp_waits_until_the_packet_id_is_forgotten_for_good() {
         p< PUBREC id=5 0x10
         store stalls
         p> PUBREL id=5
+        p< nothing
         store works
         p< PUBCOMP id=5
         ",

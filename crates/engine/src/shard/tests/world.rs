@@ -10,6 +10,7 @@
 //! a> CONNECT v5 method=JWT auth=ann!t/#,u@30   is granted as ann, only these filters, for 30 seconds; `all` is everything
 //! a> AUTH 0x19 method=JWT auth=no              authenticates again; what begins with `ask` is challenged with `more`
 //! permissions t/#,u@30                        is what `user-name=file` was granted, from now on
+//! a< nothing          has not been sent anything yet
 //! a> BYTES 10ff       bytes as they are, read by a server's decoder
 //! a! close            the client's transport goes away
 //! a? end text         how the engine ended the connection
@@ -201,6 +202,11 @@ impl World {
     }
 
     fn expect(&mut self, name: &str, text: &str) {
+        if text == "nothing" {
+            let received = &self.client(name).received;
+            assert!(received.is_empty(), "{name} was sent {received:?} already");
+            return;
+        }
         let got = self.client(name).received.pop_front();
         assert_eq!(got.as_deref(), Some(text), "what {name} is sent");
     }
