@@ -16,8 +16,8 @@ pub enum StoreError {
     Trimmed(Position),
     /// Another process has the directory open; its id, if it could be read.
     Locked(PathBuf, Option<u32>),
-    /// This file was not written by Weir.
-    Foreign(PathBuf),
+    /// The log was opened only to look at it.
+    ReadOnly,
     /// This file was written in a format that this version does not know.
     FileVersion(PathBuf, u32),
     /// The batch before this position was written in a format that this version does not know.
@@ -104,7 +104,6 @@ impl StoreError {
         !matches!(self, Self::Full | Self::Trimmed(_))
     }
 
-    #[allow(dead_code)]
     pub(crate) fn io(doing: Doing, path: &Path, error: &io::Error) -> Self {
         let fault = IoFault {
             doing,
@@ -128,7 +127,7 @@ impl fmt::Display for StoreError {
                 write!(f, "{} is in use by process {owner}", path.display())
             }
             Self::Locked(path, None) => write!(f, "{} is in use by a process", path.display()),
-            Self::Foreign(path) => write!(f, "{} is not a file of Weir's", path.display()),
+            Self::ReadOnly => f.write_str("the log was opened only to look at it"),
             Self::FileVersion(path, version) => write!(
                 f,
                 "{} has format {version}, which this version of Weir does not know",

@@ -1,8 +1,8 @@
 //! Durability: what the broker promised to keep, kept over a crash.
 //!
 //! Two layers. A [`Log`] takes batches of bytes, says up to which [`Position`] they are durable, gives them back in order
-//! and forgets what is no longer needed; it never looks inside. [`Memory`] is the one that
-//! ends with the process. A [`Store`] keeps the records of the durable state in a log: it stages changes, commits them in
+//! and forgets what is no longer needed; it never looks inside. [`Files`] is the one on disk, [`Memory`] the one
+//! that ends with the process. A [`Store`] keeps the records of the durable state in a log: it stages changes, commits them in
 //! groups, gives space back bit by bit, and finds everything again when it is opened.
 //!
 //! What always holds: a batch is there as a whole or not at all; what [`Store::commit`] has synced survives a crash; what
@@ -25,6 +25,7 @@ mod encoding;
 mod error;
 #[cfg(any(test, feature = "faulty"))]
 mod faulty;
+mod files;
 mod group;
 mod index;
 mod log;
@@ -36,6 +37,7 @@ pub use clock::WallClock;
 pub use error::{Damage, Doing, IoFault, StoreError};
 #[cfg(any(test, feature = "faulty"))]
 pub use faulty::Faulty;
+pub use files::Files;
 pub use log::{Log, Position};
 pub use memory::Memory;
 pub use recovery::{Lost, Recovered};

@@ -50,6 +50,10 @@ impl Deliveries {
             .back()
             .is_none_or(|it| it.sequence < entry.sequence);
         if is_last {
+            if self.queue.len() == self.queue.capacity() {
+                // By a quarter instead of double: most sessions wait for a few.
+                self.queue.reserve_exact(self.queue.len() / 4 + 4);
+            }
             self.queue.push_back(entry);
         } else {
             self.strays.insert(entry.sequence, entry);
