@@ -130,8 +130,7 @@ impl Arguments {
             .build()?;
         let process = Process(running.process_id());
         let measured = scenario.run(running.address(), process, options);
-        let in_time = timeout(PATIENCE, measured);
-        let done = LocalSet::new().block_on(&runtime, async { in_time.await });
+        let done = LocalSet::new().block_on(&runtime, async { timeout(PATIENCE, measured).await });
         done.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
