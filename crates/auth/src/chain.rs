@@ -4,16 +4,16 @@
 //! that say so; whoever shows something that no provider knows is refused. The permissions a client gets know where they
 //! come from, so that they can be asked what became of them.
 
+use crate::acl::{Acl, Granted};
+use crate::error::AuthError;
 use crate::presented::Presented;
-use crate::watched::Reload;
+use crate::watched::{Reload, Watched};
 use crate::{Exchange, Identity, Provider, Request, Verdict};
 use bytes::Bytes;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
-use weir_engine::{
-    AllowAll, Asked, Coverage, Credentials, Permissions, Refreshed, Refusal, TopicFilter,
-    TopicName, Utf8,
-};
+use weir_engine::{Credentials, Permissions, Refusal, Utf8};
 
 /// Providers in the order in which they are asked.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub struct Chain {
     providers: Vec<Arc<dyn Provider>>,
     /// For each listener, whether the anonymous are let in.
     anonymous: Vec<bool>,
+    /// What clients may do; everything, if there is none.
+    acl: Option<Arc<Watched<Acl>>>,
 }
 
 /// What a client may do, and until when.
@@ -48,6 +50,7 @@ pub enum Judgement {
 /// An enhanced authentication that awaits the client's answer.
 pub struct Pending {
     exchange: Box<dyn Exchange>,
+    client_id: Utf8,
     provider: Arc<dyn Provider>,
 }
 
@@ -58,7 +61,17 @@ impl Chain {
         Self {
             providers,
             anonymous,
+            acl: None,
         }
+    }
+
+    /// Clients may do what this ACL file says.
+    ///
+    /// # Errors
+    /// The file can't be read or has a line that can't be.
+    pub fn with_acl_file(mut self, path: &Path) -> Result<Self, AuthError> {
+        self.acl = Some(Arc::new(Watched::open(path, Acl::read)?));
+        Ok(self)
     }
 
     /// The first opinion of a provider; a refusal if none has one.
@@ -80,7 +93,7 @@ impl Chain {
         for provider in &self.providers {
             match provider.authenticate(&request).await {
                 Verdict::NoOpinion => {}
-                verdict => return self.judgement(provider, verdict),
+                verdict => return self.judgement(provider, &credentials.client_id, verdict),
             }
         }
         Judgement::Decided(self.anonymous(credentials, presented))
@@ -89,26 +102,34 @@ impl Chain {
     /// Goes on with an enhanced authentication.
     pub async fn respond(&self, pending: Pending, data: Bytes) -> Judgement {
         let verdict = pending.exchange.respond(data).await;
-        self.judgement(&pending.provider, verdict)
+        self.judgement(&pending.provider, &pending.client_id, verdict)
     }
 
     /// Reads again what has changed, everything if `force`.
     pub fn reload(&self, force: bool) -> Vec<Reload> {
         let providers = self.providers.iter();
-        providers
-            .flat_map(|provider| provider.reload(force))
-            .collect()
+        let of_providers = providers.flat_map(|provider| provider.reload(force));
+        let of_acl = self.acl.iter().filter_map(|acl| acl.reload(force));
+        of_providers.chain(of_acl).collect()
     }
 
-    fn judgement(&self, provider: &Arc<dyn Provider>, verdict: Verdict) -> Judgement {
+    fn judgement(
+        &self,
+        provider: &Arc<dyn Provider>,
+        client_id: &Utf8,
+        verdict: Verdict,
+    ) -> Judgement {
         match verdict {
-            Verdict::Granted(identity) => Judgement::Decided(Ok(self.admit(provider, identity))),
+            Verdict::Granted(identity) => {
+                Judgement::Decided(Ok(self.admit(provider, client_id, identity)))
+            }
             Verdict::Refused(refusal) => Judgement::Decided(Err(refusal)),
             Verdict::NoOpinion => Judgement::Decided(Err(Refusal::BadCredentials)),
             Verdict::Challenged(data, exchange) => Judgement::Challenged(
                 data,
                 Pending {
                     exchange,
+                    client_id: client_id.detached(),
                     provider: Arc::clone(provider),
                 },
             ),
@@ -129,7 +150,12 @@ impl Chain {
         }
         match self.anonymous.get(presented.listener) {
             Some(true) => Ok(Admission {
-                permissions: Arc::new(AllowAll),
+                permissions: Arc::new(Granted::by_file(
+                    self.acl.as_ref(),
+                    &credentials.client_id,
+                    None,
+                    None,
+                )),
                 user: None,
                 expires_at: None,
                 data: None,
@@ -139,14 +165,24 @@ impl Chain {
         }
     }
 
-    fn admit(&self, provider: &Arc<dyn Provider>, identity: Identity) -> Admission {
-        let user = identity.user.clone();
+    fn admit(
+        &self,
+        provider: &Arc<dyn Provider>,
+        client_id: &Utf8,
+        identity: Identity,
+    ) -> Admission {
+        let provider = Some(Arc::clone(provider));
+        let (user, file) = (identity.user.as_ref(), self.acl.as_ref());
+        let permissions = match identity.rules {
+            None => Granted::by_file(file, client_id, user, provider),
+            rules => Granted {
+                rules,
+                ..Granted::by_file(None, client_id, user, provider)
+            },
+        };
         Admission {
-            permissions: Arc::new(Granted {
-                provider: Arc::clone(provider),
-                user: identity.user,
-            }),
-            user,
+            permissions: Arc::new(permissions),
+            user: identity.user,
             expires_at: identity.expires_at,
             data: identity.data,
         }
@@ -156,34 +192,6 @@ impl Chain {
 impl std::fmt::Debug for Pending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pending").finish_non_exhaustive()
-    }
-}
-
-/// What a user may do, as long as its provider admits it.
-#[derive(Debug)]
-struct Granted {
-    provider: Arc<dyn Provider>,
-    user: Option<Utf8>,
-}
-
-impl Permissions for Granted {
-    fn may_publish(&self, _: &TopicName) -> bool {
-        true
-    }
-
-    fn may_subscribe(&self, _: &TopicFilter) -> Coverage {
-        Coverage::Whole
-    }
-
-    fn refreshed(&self) -> Refreshed {
-        match &self.user {
-            Some(user) if !self.provider.still_admits(user) => Refreshed::Withdrawn,
-            _ => Refreshed::Unchanged,
-        }
-    }
-
-    fn rule(&self, _: Asked<'_>) -> String {
-        String::new()
     }
 }
 

@@ -5,6 +5,7 @@
 //! future), it never blocks the thread, and what it grants is asked at every publish and subscribe without waiting.
 //! No password, token or hash is ever part of a `Debug`, an error or a log line.
 
+mod acl;
 mod chain;
 mod error;
 mod password;
@@ -14,6 +15,7 @@ mod scram;
 mod scratch;
 mod watched;
 
+pub use acl::{Explanation, explain_publish, explain_subscribe};
 pub use chain::{Admission, Chain, Judgement, Pending};
 pub use error::{AuthError, FileFault, LineFault};
 pub use password::{Password, PasswordFile};
@@ -93,6 +95,8 @@ pub struct Identity {
     pub expires_at: Option<SystemTime>,
     /// The Authentication Data that ends an enhanced authentication.
     pub data: Option<Bytes>,
+    /// Rules that came with it and count instead of those of the ACL file.
+    pub(crate) rules: Option<acl::Rules>,
 }
 
 impl Identity {

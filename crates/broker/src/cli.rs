@@ -4,6 +4,7 @@
 //! people ask for goes to standard output, what is wrong to standard error. Exit code 2 means that a file or the
 //! command line has to be edited (a supervisor need not try again), 1 any other failure.
 
+mod explain;
 mod passwd;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use explain::{Acl, Explain};
 pub(crate) use passwd::Passwd;
 
 use crate::config::{Config, ConfigError, parse_bind};
@@ -26,6 +28,8 @@ pub(crate) enum Command {
     Check(PathBuf),
     /// Change a password file.
     Passwd(Passwd),
+    /// Say what an ACL file allows.
+    Explain(Explain),
 }
 
 /// Where the configuration of a run comes from.
@@ -105,12 +109,16 @@ enum Action {
     },
     /// Set or delete a user's password in a password file
     Passwd(Passwd),
+    /// Ask an ACL file
+    #[command(subcommand)]
+    Acl(Acl),
 }
 
 impl From<Flags> for Command {
     fn from(flags: Flags) -> Self {
         match flags.action {
             Some(Action::Check { file }) => Self::Check(file),
+            Some(Action::Acl(Acl::Explain(explain))) => Self::Explain(explain),
             Some(Action::Passwd(passwd)) => Self::Passwd(passwd),
             Some(Action::Run(run)) => Self::Run(run),
             None => Self::Run(flags.run),

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match Command::parse() {
         Command::Check(file) => cli::check(&file),
+        Command::Explain(explain) => explain.run(),
         Command::Passwd(passwd) => passwd.run(),
         Command::Run(run) => start(&run),
     }

@@ -3,4 +3,5 @@
 //! Every test starts a broker of its own, with files of its own.
 
 mod passwords;
+mod permissions;
 mod scratch;

@@ -14,6 +14,8 @@ use super::section::Section;
 pub(crate) struct Auth {
     /// Where clients that show nothing are let in.
     pub(crate) anonymous: Anonymous,
+    /// What clients may do; everything, if there is none.
+    pub(crate) acl_file: Option<PathBuf>,
     /// Passwords that are checked at a time.
     pub(crate) hashes_at_once: usize,
     /// Who judges the others, in this order.
@@ -71,8 +73,10 @@ impl Auth {
                 ("nowhere", Anonymous::Nowhere),
             ],
         );
+        let acl_file = section.text("acl_file", "a path, for example \"/etc/weir/acl\"");
         Self {
             anonymous,
+            acl_file: acl_file.filter(|file| !file.is_empty()).map(PathBuf::from),
             hashes_at_once: section.integer("hashes_at_once", 1, 1..=1024, "passwords"),
             providers,
         }

@@ -26,7 +26,11 @@ pub(crate) fn chain(config: &Config) -> Result<Chain, AuthError> {
     }
     let listeners = config.listeners.iter();
     let anonymous = listeners.map(|listener| config.lets_anonymous_in(listener));
-    Ok(Chain::new(providers, anonymous.collect()))
+    let chain = Chain::new(providers, anonymous.collect());
+    match &auth.acl_file {
+        Some(file) => chain.with_acl_file(file),
+        None => Ok(chain),
+    }
 }
 
 /// Finds out who a client is.
