@@ -6,6 +6,7 @@
 mod arrival;
 mod authenticate;
 mod clock;
+mod contest;
 mod doorkeeper;
 mod link;
 mod listener;
@@ -246,6 +247,8 @@ fn shard_settings(config: &Config) -> Settings {
         queue_messages: limits.queue_messages,
         queue_bytes: limits.queue_bytes,
         max_subscriptions_per_session: limits.max_subscriptions_per_session,
+        takeovers_maximum: limits.max_takeovers,
+        takeover_pause_seconds: limits.takeover_pause_seconds,
         max_topic_levels: limits.max_topic_levels,
         max_sessions: limits.max_sessions.div_ceil(config.shards.get()),
         max_retained_messages: limits.max_retained_messages,

@@ -10,6 +10,7 @@
 
 use crate::aliases::{InboundAliases, OutboundAliases};
 use crate::id::SessionKey;
+use crate::shard::Contest;
 use crate::time::Instant;
 use crate::timers::TimerToken;
 use alloc::boxed::Box;
@@ -68,6 +69,10 @@ pub(crate) struct Connection {
     /// One and a half times the Keep Alive, in milliseconds; `None`: no limit.
     pub(crate) silence_millis: Option<u64>,
     pub(crate) heard_at: Instant,
+    /// When the transport last gave a sign of life that is no packet.
+    pub(crate) answered_at: Instant,
+    /// What it took to get the session, if there was somebody to take it from.
+    pub(crate) contest: Option<Box<Contest>>,
     pub(crate) timer: Option<TimerToken>,
     pub(crate) aliases_in: InboundAliases,
     pub(crate) aliases_out: OutboundAliases,
@@ -106,6 +111,8 @@ impl Connection {
             problem_information: true,
             silence_millis: None,
             heard_at: now,
+            answered_at: now,
+            contest: None,
             timer: None,
             aliases_in: InboundAliases::default(),
             aliases_out: OutboundAliases::default(),

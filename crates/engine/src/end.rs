@@ -70,6 +70,11 @@ pub enum Refusal {
     TooManySessions,
     /// The store has no room for a session that lasts.
     StoreFull,
+    /// Another connection has the client id and keeps it, after too many takeovers.
+    Contested {
+        /// How long to leave it alone.
+        retry_seconds: u32,
+    },
 }
 
 /// A rule of the protocol that a client broke with a well-formed packet.
@@ -154,8 +159,10 @@ impl End {
             Self::AnswerTooLarge => 1009,
             Self::Malformed(_) | Self::Violation(_) => 1002,
             Self::Lost(Lost::Transport { close_code, .. }) => *close_code,
+            // Codes of our own, 4000 and the reason code, so that a page knows not to come back at once.
+            Self::TakenOver => 4142,
+            Self::Refused(Refusal::Contested { .. }) => 4159,
             Self::Refused(_)
-            | Self::TakenOver
             | Self::KeepAliveTimeout
             | Self::ConnectTimeout
             | Self::QueueFull
@@ -205,6 +212,7 @@ impl Refusal {
             Self::BadAuthenticationMethod => ReasonCode::BadAuthenticationMethod,
             Self::AuthenticationUnavailable => ReasonCode::ServerUnavailable,
             Self::TooManySessions | Self::StoreFull => ReasonCode::QuotaExceeded,
+            Self::Contested { .. } => ReasonCode::ConnectionRateExceeded,
         }
     }
 }
@@ -255,6 +263,12 @@ impl fmt::Display for End {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Contested { retry_seconds } => {
+                return write!(
+                    f,
+                    "client identifier in use by another connection; leave it alone for {retry_seconds} seconds"
+                );
+            }
             Self::ClientIdInvalid => "client identifier not valid",
             Self::BadCredentials => "bad user name or password",
             Self::NotAuthorized => "not authorized",

@@ -161,6 +161,18 @@ pub enum Effect {
         /// What.
         report: Box<Report>,
     },
+    /// A newcomer is refused since its client id is fought for: ask the connection that has it for a sign of life, to be
+    /// told with [`crate::Shard::alive`]. A transport that can't be asked is taken for alive.
+    Contested {
+        /// What both use.
+        client_id: Utf8,
+        /// The connection that keeps it.
+        holder: ConnectionKey,
+        /// The connection that is refused.
+        newcomer: ConnectionKey,
+        /// Whether it is the first that this holder is fought for, and the log is to say so.
+        is_news: bool,
+    },
     /// Move the transport to the home shard of its client id: open it there and hand it this CONNECT. Here it is
     /// forgotten.
     Move {

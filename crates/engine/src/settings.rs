@@ -36,6 +36,10 @@ pub struct Settings {
     pub session_expiry_max_seconds: u32,
     /// Longest Keep Alive of 5.0 clients (told as Server Keep Alive), in seconds; 0 leaves it to the client.
     pub server_keep_alive_seconds: u16,
+    /// Takeovers of one client id that may follow each other; then newcomers are refused. `u32::MAX`: any number.
+    pub takeovers_maximum: u32,
+    /// How long nobody must ask for a client id before such a contest is forgotten, in seconds.
+    pub takeover_pause_seconds: u32,
     /// Whether there is a store that keeps sessions and retained messages.
     pub is_durable: bool,
     /// Whether a 3.1 client may have a client id of more than 23 characters.
@@ -62,6 +66,8 @@ impl Default for Settings {
             max_retained_bytes: 1 << 30,
             session_expiry_max_seconds: 7 * 24 * 3600,
             server_keep_alive_seconds: 0,
+            takeovers_maximum: u32::MAX,
+            takeover_pause_seconds: 30,
             is_durable: false,
             tolerates_long_3_1_client_ids: true,
             tolerates_receive_maximum_exceeded: false,

@@ -8,6 +8,7 @@
 
 mod answers;
 mod connect;
+mod contest;
 mod durable;
 mod end;
 mod fan_out;
@@ -36,6 +37,7 @@ use crate::timers::{Timer, Timers};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+pub(crate) use contest::Contest;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use weir_codec::{Output, Packet, TopicFilter, Utf8};
@@ -136,6 +138,14 @@ impl Shard {
     pub fn heard(&mut self, now: Instant, connection: ConnectionKey) {
         if let Some(connection) = self.roster.connections.get_mut(connection) {
             connection.heard_at = now;
+        }
+    }
+
+    /// The transport gave a sign of life that is no packet, such as the answer to a WebSocket ping. It does not count for
+    /// the Keep Alive.
+    pub fn alive(&mut self, now: Instant, connection: ConnectionKey) {
+        if let Some(connection) = self.roster.connections.get_mut(connection) {
+            connection.answered_at = now;
         }
     }
 

@@ -179,6 +179,11 @@ impl Oracle {
             (Effect::Respond { .. }, Some(link)) => {
                 self.fail(format!("link {link} answers a challenge that nobody made"));
             }
+            (Effect::Contested { .. }, Some(link)) => {
+                self.fail(format!(
+                    "link {link} is refused a client id that any number may take over"
+                ));
+            }
             (effect @ Effect::Store { .. }, Some(_)) | (effect, None) => {
                 self.fail(format!("{effect:?} for a connection that does not exist"));
             }

@@ -37,6 +37,14 @@ fn the_try_it_page_works_in_two_tabs() {
 }
 
 #[test]
+fn two_tabs_of_chromium_with_one_client_id_come_to_rest() {
+    let broker = Broker::start();
+    let checks = Script::node("tabs.mjs", &[&broker.url()]).succeed();
+    assert_eq!(checks, 2);
+    broker.logs("takeover loop");
+}
+
+#[test]
 fn paho_in_python_speaks_all_versions() {
     let broker = Broker::start();
     let checks = Script::python("clients.py", &[&broker.url()]).succeed();

@@ -52,6 +52,10 @@ pub(crate) struct Limits {
     pub(crate) max_session_expiry_seconds: u32,
     /// Subscriptions of one session.
     pub(crate) max_subscriptions_per_session: usize,
+    /// Takeovers of one client id that may follow each other.
+    pub(crate) max_takeovers: u32,
+    /// For how long a client id must be left alone before it can be taken over again, in seconds.
+    pub(crate) takeover_pause_seconds: u32,
     /// Levels of a topic name or filter.
     pub(crate) max_topic_levels: usize,
     /// Retained messages.
@@ -86,6 +90,8 @@ impl Limits {
             max_sessions: sessions(from, connections),
             max_session_expiry_seconds: expiry_seconds(from),
             max_subscriptions_per_session: subscriptions(from),
+            max_takeovers: from.integer("max_takeovers", 3, 1..=1_000_000, "takeovers"),
+            takeover_pause_seconds: takeover_pause(from),
             max_topic_levels: from.integer("max_topic_levels", 128, 1..=32_768, "levels"),
             max_retained_messages: retained_messages(from),
             max_retained_bytes: bytes(from, "max_retained_bytes", 256 * MIB, 4 * KIB..=1024 * GIB),
@@ -133,6 +139,10 @@ fn subscriptions(from: &Section<'_, '_>) -> usize {
         1..=1_000_000,
         "subscriptions",
     )
+}
+
+fn takeover_pause(from: &Section<'_, '_>) -> u32 {
+    from.integer("takeover_pause_seconds", 30, 1..=3600, "seconds")
 }
 
 fn retained_messages(from: &Section<'_, '_>) -> usize {

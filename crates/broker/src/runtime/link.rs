@@ -201,6 +201,10 @@ impl Link {
         now.millis_since(self.heard_at.get().min(self.sent_at.get()))
     }
 
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
+    }
+
     pub(crate) fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
@@ -315,6 +319,7 @@ impl Link {
             }
             Ok(Event::Pong) => {
                 self.heard_at.set(now);
+                worker.alive(now, self.key());
                 if worker.shared.config.tolerate.pong_as_keep_alive {
                     worker.heard(now, self.key());
                 }

@@ -8,6 +8,7 @@
 use super::Shared;
 use super::arrival;
 use super::authenticate;
+use super::contest;
 use super::link::{self, Link};
 use super::mailbox::{Arrival, Mail, Mailbox, Mailboxes, Moved};
 use super::sweep;
@@ -205,6 +206,10 @@ impl Worker {
         self.shard.borrow_mut().heard(now, connection);
     }
 
+    pub(crate) fn alive(&self, now: Instant, connection: ConnectionKey) {
+        self.shard.borrow_mut().alive(now, connection);
+    }
+
     /// Whether this connection may be read from now.
     pub(crate) fn accepts_packets(&self, connection: ConnectionKey) -> bool {
         self.shard.borrow().accepts_packets(connection)
@@ -361,6 +366,12 @@ impl Worker {
                     link.leave(to, connect, deadline);
                 }
             }
+            Effect::Contested {
+                client_id,
+                holder,
+                newcomer,
+                is_news,
+            } => contest::ask(self, &client_id, (holder, newcomer), is_news),
             Effect::Accepted {
                 connection,
                 welcome,

@@ -108,7 +108,13 @@ impl Shard {
         let admitted = answer
             .and_then(|grant| self.check_admission(now, &connect, &grant).map(|()| grant))
             .map_err(End::Refused)
-            .and_then(|grant| self.check_fits(key, &connack).map(|()| grant));
+            .and_then(|grant| self.check_fits(key, &connack).map(|()| grant))
+            .and_then(
+                |grant| match self.check_contest(now, key, &connect.client_id) {
+                    Ok(()) => Ok(grant),
+                    Err(refusal) => Err(End::Refused(refusal)),
+                },
+            );
         match admitted {
             Ok(grant) => self.accept(now, key, &connect, grant, connack),
             Err(end) => {
@@ -196,9 +202,13 @@ impl Shard {
         mut connack: ConnAck,
     ) {
         let (expires_at, user) = (grant.expires_at, grant.user.clone());
+        let contest = self.contest(now, &connect.client_id);
         let (session, session_present) = self.claim_session(now, connect, grant);
         let keep_alive_seconds = keep_alive_seconds(&self.roster.settings, connect);
         self.attach(now, key, session, connect, keep_alive_seconds);
+        if let Some(connection) = self.roster.connections.get_mut(key) {
+            connection.contest = contest;
+        }
         self.expire_at(key, expires_at);
         self.set_renewal(key, Renewal::Idle);
         // [MQTT-3.2.2-2], [MQTT-3.2.2-3]: Session Present tells whether earlier state is continued.

@@ -5,6 +5,7 @@
 
 mod conformance;
 mod conformance_3;
+mod contest;
 mod delivery;
 mod disk;
 mod durable;

@@ -282,10 +282,11 @@ impl World<'_> {
                     .set_max_packet_bytes(self.script.settings.max_packet_bytes);
             }
             Effect::Close { connection, end } => self.close(shard, link, connection, end),
-            // Nobody in a script authenticates in several steps.
+            // Nobody in a script authenticates in several steps, and takeovers are not limited.
             Effect::Forward { .. }
             | Effect::Report { .. }
             | Effect::Respond { .. }
+            | Effect::Contested { .. }
             | Effect::Store { .. } => {}
         }
     }
@@ -440,6 +441,10 @@ fn link_of(effect: &Effect) -> Option<ConnectionKey> {
         | Effect::Move { connection, .. }
         | Effect::Accepted { connection, .. }
         | Effect::Respond { connection, .. }
+        | Effect::Contested {
+            newcomer: connection,
+            ..
+        }
         | Effect::Close { connection, .. } => Some(*connection),
         Effect::Forward { .. } | Effect::Report { .. } | Effect::Store { .. } => None,
     }

@@ -89,7 +89,7 @@ impl World {
 
     fn carry_out(&mut self, shard: usize, effect: Effect) {
         match effect {
-            Effect::Report { .. } => {}
+            Effect::Report { .. } | Effect::Contested { .. } => {}
             Effect::Authenticate { connection, .. } | Effect::Respond { connection, .. } => {
                 self.undecided.push_back((shard, connection));
             }

@@ -15,6 +15,7 @@
 //! a! close            the client's transport goes away
 //! a? end text         how the engine ended the connection
 //! wait 5              seconds pass
+//! a! stall            its transport takes nothing and answers nothing, until `read`
 //! store stalls        the store answers no more; `works`; `full`, `has room`
 //! crash               the broker is started again with what the store has; everybody's transport is gone
 //! ```
@@ -413,6 +414,12 @@ impl World {
                 );
             }
             Effect::Accepted { .. } => {}
+            Effect::Contested {
+                client_id,
+                holder,
+                is_news,
+                ..
+            } => self.contested(shard, client_id.as_str(), holder, is_news),
             Effect::Store { ticket, changes } => {
                 let from = ShardId(u16::try_from(shard).unwrap());
                 self.disk.push(from, ticket, changes);
@@ -432,6 +439,19 @@ impl World {
                 let lost = Lost::Closed;
                 self.shards[shard].handle(self.now, Input::Closed { connection, lost });
             }
+        }
+    }
+
+    /// Who has the client id is asked for a sign of life, which whoever reads gives.
+    fn contested(&mut self, shard: usize, client_id: &str, holder: ConnectionKey, is_news: bool) {
+        if is_news {
+            self.reports.push(format!("{client_id}: contested"));
+        }
+        if self
+            .by_key(shard, holder)
+            .is_some_and(|client| client.reads)
+        {
+            self.shards[shard].alive(self.now, holder);
         }
     }
 
