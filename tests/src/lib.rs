@@ -7,12 +7,14 @@
 
 mod broker;
 mod client;
+mod folder;
 pub mod packets;
 mod script;
 pub mod wire;
 
 pub use broker::{Broker, weir};
 pub use client::{Client, Close};
+pub use folder::Folder;
 pub use script::Script;
 pub use wire::Wire;
 

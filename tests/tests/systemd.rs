@@ -30,7 +30,7 @@ impl Service {
         let notify = UnixDatagram::bind(&socket).unwrap();
         notify.set_read_timeout(Some(PATIENCE)).unwrap();
         let child = Command::new(weir())
-            .args(unit_arguments())
+            .args(unit_arguments(&folder))
             .args(["--listen", &listen.to_string()])
             .env("NOTIFY_SOCKET", &socket)
             .env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string())
@@ -191,8 +191,8 @@ fn the_unit_runs_as_the_user_that_sysusers_makes() {
     fs::remove_dir_all(folder).unwrap();
 }
 
-/// What the unit passes to the binary, with this checkout's configuration file.
-fn unit_arguments() -> Vec<String> {
+/// What the unit passes to the binary, with this checkout's configuration file and this folder.
+fn unit_arguments(folder: &Path) -> Vec<String> {
     let unit = unit_text();
     let command = unit
         .lines()
@@ -204,6 +204,8 @@ fn unit_arguments() -> Vec<String> {
         .map(|word| {
             if word == "/etc/weir/broker.toml" {
                 broker_toml.clone()
+            } else if word == "/var/lib/weir" {
+                folder.to_str().unwrap().into()
             } else {
                 word.into()
             }

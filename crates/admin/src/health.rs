@@ -13,6 +13,8 @@ pub struct Health {
     pub connections: u64,
     /// Sessions held now, those of absent clients included.
     pub sessions: u64,
+    /// Whether the store has room for what is to be kept.
+    pub keeps_up: bool,
 }
 
 impl Health {
@@ -23,9 +25,11 @@ impl Health {
             uptime_seconds,
             connections,
             sessions,
+            keeps_up,
         } = self;
+        let status = if keeps_up { "ok" } else { "store full" };
         format!(
-            "{{\"status\":\"ok\",\"version\":\"{version}\",\"uptime_seconds\":{uptime_seconds},\
+            "{{\"status\":\"{status}\",\"version\":\"{version}\",\"uptime_seconds\":{uptime_seconds},\
              \"connections\":{connections},\"sessions\":{sessions}}}\n"
         )
     }

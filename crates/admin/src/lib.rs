@@ -50,7 +50,12 @@ pub fn respond(request: &Request<()>, health: &Health) -> Response<Bytes> {
 
 fn resource(path: &str, health: &Health) -> Response<Bytes> {
     if path == "/healthz" {
-        return answer(StatusCode::OK, "application/json", health.to_json());
+        // Whoever only looks at the status has to see it too.
+        let status = match health.keeps_up {
+            true => StatusCode::OK,
+            false => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        return answer(status, "application/json", health.to_json());
     }
     match page::file(path) {
         Some((kind, text)) => answer(StatusCode::OK, kind, text),
@@ -86,6 +91,7 @@ mod tests {
         uptime_seconds: 61,
         connections: 2,
         sessions: 3,
+        keeps_up: true,
     };
 
     fn ask(method: &str, target: &str) -> Response<Bytes> {
@@ -104,6 +110,18 @@ mod tests {
         assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
         let expected = "{\"status\":\"ok\",\"version\":\"1.2.3\",\"uptime_seconds\":61,\"connections\":2,\"sessions\":3}\n";
         assert_eq!(text(&response), expected);
+    }
+
+    #[test]
+    fn health_turns_red_when_the_store_is_full() {
+        let health = Health {
+            keeps_up: false,
+            ..HEALTH
+        };
+        let request = Request::builder().uri("/healthz").body(());
+        let response = respond(&request.expect("a request"), &health);
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(text(&response).starts_with("{\"status\":\"store full\","));
     }
 
     #[test]

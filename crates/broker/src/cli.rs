@@ -42,6 +42,10 @@ pub(crate) struct Run {
     /// Listen here (such as 127.0.0.1:8083) instead of on the configured addresses; may be repeated
     #[arg(long, value_name = "ADDRESS", value_parser = parse_bind)]
     listen: Vec<SocketAddr>,
+
+    /// Keep sessions and retained messages in this directory, instead of the configured one
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 impl Command {
@@ -63,6 +67,9 @@ impl Run {
         };
         if !self.listen.is_empty() {
             config.listen_on(&self.listen);
+        }
+        if let Some(directory) = &self.data_dir {
+            config.store.path = Some(directory.clone());
         }
         Ok(config)
     }
@@ -129,7 +136,7 @@ impl From<Flags> for Command {
 fn summary(config: &Config) -> String {
     let mut lines = vec![
         format!("  shards: {}", config.shards),
-        format!("  store: {}", config.store.backend.name()),
+        format!("  store: {}", config.store.summary()),
     ];
     for listener in &config.listeners {
         let paths = listener.paths.join(", ");
@@ -215,7 +222,7 @@ mod tests {
         let summary = summary(&config);
         assert!(
             summary
-                .starts_with("  shards: 3\n  store: memory\n  listener: ws://0.0.0.0:80, paths /, /mqtt\n  note: "),
+                .starts_with("  shards: 3\n  store: in memory\n  listener: ws://0.0.0.0:80, paths /, /mqtt\n  note: "),
             "{summary}"
         );
     }

@@ -12,8 +12,10 @@ mod link;
 mod listener;
 mod mailbox;
 mod peer;
+mod post;
 mod proxy;
 mod reload;
+mod storage;
 mod stream;
 mod sweep;
 mod tls;
@@ -34,6 +36,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+use storage::{Load, OpenError, Opened, Storage};
 use tls::{Keeper, Tls, TlsFault};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -48,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) doorkeeper: Arc<Doorkeeper>,
     /// Of each listener that has TLS.
     pub(crate) tls: Vec<Option<Arc<Tls>>>,
+    store: Option<Arc<Load>>,
     /// The latest counts of each shard.
     stats: Box<[Mutex<Stats>]>,
     pub(crate) watchdog_timeout: Option<Duration>,
@@ -61,6 +65,11 @@ impl Shared {
             sum += *stats.lock().unwrap_or_else(PoisonError::into_inner);
         }
         sum
+    }
+
+    /// Whether what should be kept can be.
+    pub(crate) fn keeps_up(&self) -> bool {
+        !self.store.as_ref().is_some_and(|load| load.is_full())
     }
 
     pub(crate) fn report(&self, shard: usize, stats: Stats) {
@@ -79,6 +88,8 @@ pub(crate) enum RunError {
     Auth(AuthError),
     /// A listener's certificates can't be used.
     Tls(TlsFault),
+    /// The store could not be opened.
+    Store(OpenError),
     /// A thread, a runtime or a signal handler could not be had.
     Start(io::Error),
     /// A shard's thread panicked.
@@ -91,6 +102,7 @@ impl fmt::Display for RunError {
             Self::Bind(address, error) => write!(f, "can't listen on {address}: {error}"),
             Self::Auth(error) => error.fmt(f),
             Self::Tls(fault) => fault.fmt(f),
+            Self::Store(error) => error.fmt(f),
             Self::Start(error) => write!(f, "can't start: {error}"),
             Self::ShardDied => f.write_str("a shard ended unexpectedly"),
         }
@@ -110,8 +122,15 @@ impl RunError {
 /// Runs the broker until SIGTERM or SIGINT.
 pub(crate) fn run(config: Config) -> Result<(), RunError> {
     let shards = config.shards.get();
+    let clock = Clock::start();
+    let (mailboxes, owners) = Mailboxes::new(shards);
+    let opened = Opened::open(&config.store, clock).map_err(RunError::Store)?;
+    let restored = opened.as_ref().map(Opened::restored);
+    let started = opened.map(|opened| opened.start(&config.store, clock, mailboxes.clone()));
+    let (storage, store_thread) = started.transpose().map_err(RunError::Start)?.unzip();
     let shared = Arc::new(Shared {
-        clock: Clock::start(),
+        clock,
+        store: storage.as_ref().map(Storage::load),
         providers: chain(&config).map_err(RunError::Auth)?,
         doorkeeper: Arc::new(Doorkeeper::new(&config.limits)),
         tls: certificates(&config).map_err(RunError::Tls)?,
@@ -120,7 +139,7 @@ pub(crate) fn run(config: Config) -> Result<(), RunError> {
         config,
     });
     let watchdog = Watchdog::new(shards);
-    let (mailboxes, owners) = Mailboxes::new(shards);
+    let (settled, settling) = unbounded_channel();
     let seed = RandomState::new().hash_one("weir");
     let (knell, deaths) = unbounded_channel();
     let threads: Vec<_> = owners
@@ -135,11 +154,16 @@ pub(crate) fn run(config: Config) -> Result<(), RunError> {
                 shared: Arc::clone(&shared),
                 mailboxes: mailboxes.clone(),
                 heart,
+                storage: storage.clone(),
+                restored: restored.clone(),
+                settled: settled.clone(),
             };
             spawn_worker(start, mailbox, Knell(knell.clone()))
         })
         .collect::<Result<_, _>>()
         .map_err(RunError::Start)?;
+    // The store ends with the last shard, and what was restored is the shards' own.
+    drop((storage, restored, settled));
     if let Some(timeout) = shared.watchdog_timeout {
         watchdog.start(timeout).map_err(RunError::Start)?;
     }
@@ -149,12 +173,13 @@ pub(crate) fn run(config: Config) -> Result<(), RunError> {
         .map_err(RunError::Start)?;
     let keeper = Keeper::start(shared.tls.iter().flatten().cloned().collect());
     let keeper = keeper.map_err(RunError::Start)?;
-    let ended = runtime.block_on(serve(&shared, &mailboxes, &keeper, deaths));
+    let ended = runtime.block_on(serve(&shared, &mailboxes, &keeper, deaths, settling));
     mailboxes.to_all(|| Mail::Shutdown);
     let joined = threads.into_iter().map(thread::JoinHandle::join);
     let died = joined.filter(Result::is_err).count() > 0;
+    let store_died = store_thread.is_some_and(|thread| thread.join().is_err());
     tracing::info!("stopped");
-    if died {
+    if died || store_died {
         Err(RunError::ShardDied)
     } else {
         ended
@@ -167,7 +192,14 @@ async fn serve(
     mailboxes: &Mailboxes,
     keeper: &Keeper,
     mut deaths: UnboundedReceiver<()>,
+    mut settling: UnboundedReceiver<()>,
 ) -> Result<(), RunError> {
+    for _ in 0..mailboxes.len() {
+        tokio::select! {
+            _ = settling.recv() => {}
+            _ = deaths.recv() => return Err(RunError::ShardDied),
+        }
+    }
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Start)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Start)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Start)?;
@@ -255,7 +287,7 @@ fn shard_settings(config: &Config) -> Settings {
         max_retained_bytes: limits.max_retained_bytes,
         session_expiry_max_seconds: limits.max_session_expiry_seconds,
         server_keep_alive_seconds: config.timing.server_keep_alive_seconds.map_or(0, u16::from),
-        is_durable: false,
+        is_durable: config.store.directory().is_some(),
         tolerates_long_3_1_client_ids: config.tolerate.long_3_1_client_ids,
         tolerates_receive_maximum_exceeded: config.tolerate.receive_maximum_exceeded,
     }

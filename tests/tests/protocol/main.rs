@@ -5,6 +5,7 @@
 
 mod aliases;
 mod connect;
+mod durable;
 mod expiry;
 mod frames;
 mod handshake;

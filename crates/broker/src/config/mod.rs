@@ -18,6 +18,7 @@ mod proxies;
 mod reference;
 mod section;
 mod settings;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +34,8 @@ pub(crate) use error::ConfigError;
 pub(crate) use limits::Limits;
 pub(crate) use listener::{Listener, Protocol};
 pub(crate) use proxies::TrustedProxies;
-pub(crate) use settings::{Log, LogFormat, LogLevel, Store, Timing, Tolerate};
+pub(crate) use settings::{Log, LogFormat, LogLevel, Timing, Tolerate};
+pub(crate) use store::{Durability, Store};
 
 use document::Document;
 

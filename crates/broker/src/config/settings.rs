@@ -1,4 +1,4 @@
-//! The small sections: `[timing]`, `[tolerate]`, `[store]` and `[log]`.
+//! The small sections: `[timing]`, `[tolerate]` and `[log]`.
 //!
 //! Where zero means "never" or "not set" in the file, the resolved value says so with its type, so that nobody sleeps for
 //! zero seconds by accident.
@@ -32,29 +32,6 @@ pub(crate) struct Tolerate {
     pub(crate) receive_maximum_exceeded: bool,
     /// WebSocket pongs instead of PINGREQ.
     pub(crate) pong_as_keep_alive: bool,
-}
-
-/// Where sessions and retained messages are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Store {
-    /// The kind of store.
-    pub(crate) backend: Backend,
-}
-
-/// A kind of store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Backend {
-    /// In memory: everything is gone when the broker ends.
-    Memory,
-}
-
-impl Backend {
-    /// Its name in the file.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-        }
-    }
 }
 
 /// How and how much is logged.
@@ -114,14 +91,6 @@ impl Tolerate {
             long_3_1_client_ids: section.boolean("long_3_1_client_ids", true),
             receive_maximum_exceeded: section.boolean("receive_maximum_exceeded", false),
             pong_as_keep_alive: section.boolean("pong_as_keep_alive", false),
-        }
-    }
-}
-
-impl Store {
-    pub(super) fn resolve(section: &Section<'_, '_>) -> Self {
-        Self {
-            backend: section.word("backend", Backend::Memory, &[("memory", Backend::Memory)]),
         }
     }
 }

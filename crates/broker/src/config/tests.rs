@@ -84,7 +84,9 @@ fn an_unknown_key_is_named_with_the_nearest_and_the_allowed() {
     );
     check(
         "[store]\nusers = 3",
-        &["2: store.users: unknown key; Allowed here: backend"],
+        &[
+            "2: store.users: unknown key; Allowed here: path, durability, sync_interval_milliseconds",
+        ],
     );
     check(
         "[limit]\nqueue_bytes = 1",
@@ -187,8 +189,10 @@ fn a_word_that_is_not_known_is_answered_with_the_words() {
         &["2: log.format: \"xml\" is not known; write \"text\" or \"json\""],
     );
     check(
-        "[store]\nbackend = \"redis\"",
-        &["2: store.backend: \"redis\" is not known; write \"memory\""],
+        "[store]\ndurability = \"maybe\"",
+        &[
+            "2: store.durability: \"maybe\" is not known; write \"sync\" or \"interval\" or \"memory\"",
+        ],
     );
 }
 

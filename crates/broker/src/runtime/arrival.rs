@@ -348,6 +348,7 @@ fn health(shared: &Shared) -> Health {
         uptime_seconds: shared.clock.uptime().as_secs(),
         connections: stats.connections,
         sessions: stats.sessions,
+        keeps_up: shared.keeps_up(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use weir_auth::Presented;
 use weir_codec::{Connect, Decoder};
-use weir_engine::{Instant, Remote, ShardId};
+use weir_engine::{Instant, Remote, ShardId, StoreTicket};
 
 use super::doorkeeper::{Admission, Place};
 use super::peer::Peer;
@@ -32,6 +32,10 @@ pub(crate) enum Mail {
     },
     /// What clients may do may have changed.
     PermissionsChanged,
+    /// What was to be kept is, up to this ticket.
+    Stored(StoreTicket),
+    /// The store has no room, or has room again.
+    StoreFull(bool),
     /// Stop.
     Shutdown,
 }

@@ -11,6 +11,8 @@ use super::authenticate;
 use super::contest;
 use super::link::{self, Link};
 use super::mailbox::{Arrival, Mail, Mailbox, Mailboxes, Moved};
+use super::post::Post;
+use super::storage::Storage;
 use super::sweep;
 use crate::notify::Heart;
 use bytes::BytesMut;
@@ -21,12 +23,13 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant as SystemInstant, sleep_until, timeout_at};
 use weir_auth::Pending;
 use weir_codec::{Output, Packet};
 use weir_engine::{
-    ConnectionKey, Effect, End, Input, Instant, Lost, Remote, Settings, Shard, ShardId,
+    ConnectionKey, Effect, End, Input, Instant, Lost, Record, Settings, Shard, ShardId,
 };
 
 /// Room that reads of all connections share.
@@ -43,6 +46,11 @@ pub(crate) struct Start {
     pub(crate) shared: Arc<Shared>,
     pub(crate) mailboxes: Mailboxes,
     pub(crate) heart: Heart,
+    pub(crate) storage: Option<Storage>,
+    /// What lasted, and the first number that nothing of it has.
+    pub(crate) restored: Option<(Arc<[Record]>, u64)>,
+    /// Told once when the shard is ready for its first connection.
+    pub(crate) settled: UnboundedSender<()>,
 }
 
 /// One shard and everything around it. It never leaves its thread.
@@ -52,9 +60,7 @@ pub(crate) struct Worker {
     shard: RefCell<Shard>,
     links: RefCell<HashMap<ConnectionKey, Rc<Link>>>,
     pub(crate) arena: RefCell<BytesMut>,
-    mailboxes: Mailboxes,
-    outgoing: RefCell<Vec<Vec<Remote>>>,
-    has_mail: Cell<bool>,
+    post: Post,
     flush: Notify,
     flush_due: Cell<bool>,
     timer: Notify,
@@ -89,18 +95,23 @@ pub(crate) fn run(start: Start, mailbox: Mailbox) {
         shared,
         mailboxes,
         heart,
+        storage,
+        restored,
+        settled,
     } = start;
     let shards = u16::try_from(mailboxes.len()).unwrap_or(u16::MAX);
     let id = ShardId(u16::try_from(shard).unwrap_or(u16::MAX));
+    let mut engine = Shard::new(id, shards, settings, seed);
+    if let Some((records, first_number)) = restored {
+        engine.restore(shared.clock.now(), &records, first_number);
+    }
     let worker = Rc::new(Worker {
         index: shard,
         shared,
-        shard: RefCell::new(Shard::new(id, shards, settings, seed)),
+        shard: RefCell::new(engine),
+        post: Post::new(id, mailboxes, storage),
         links: RefCell::default(),
         arena: RefCell::new(BytesMut::with_capacity(ARENA_BYTES)),
-        outgoing: RefCell::new((0..mailboxes.len()).map(|_| Vec::new()).collect()),
-        mailboxes,
-        has_mail: Cell::new(false),
         flush: Notify::new(),
         flush_due: Cell::new(false),
         timer: Notify::new(),
@@ -111,13 +122,15 @@ pub(crate) fn run(start: Start, mailbox: Mailbox) {
         crowd: RefCell::default(),
         heart: RefCell::new(Some(heart)),
     });
-    LocalSet::new().block_on(&runtime, live(worker, mailbox));
+    LocalSet::new().block_on(&runtime, live(worker, mailbox, settled));
 }
 
-async fn live(worker: Rc<Worker>, mut mailbox: Mailbox) {
+async fn live(worker: Rc<Worker>, mut mailbox: Mailbox, settled: UnboundedSender<()>) {
     spawn_local(flusher(Rc::clone(&worker)));
-    spawn_local(alarm(Rc::clone(&worker)));
     spawn_local(sweep::run(Rc::clone(&worker)));
+    // What restoring the shard asked of others.
+    worker.after(worker.now());
+    spawn_local(begin(Rc::clone(&worker), settled));
     while let Some(mail) = mailbox.receive().await {
         match mail {
             Mail::Accepted(arrival) => {
@@ -131,6 +144,8 @@ async fn live(worker: Rc<Worker>, mut mailbox: Mailbox) {
                 }
             }
             Mail::PermissionsChanged => worker.handle(worker.now(), Input::PermissionsChanged),
+            Mail::Stored(ticket) => worker.handle(worker.now(), Input::Stored { ticket }),
+            Mail::StoreFull(is_full) => worker.handle(worker.now(), Input::StoreFull(is_full)),
             Mail::Shutdown => break,
         }
     }
@@ -138,6 +153,15 @@ async fn live(worker: Rc<Worker>, mut mailbox: Mailbox) {
     if let Some(heart) = worker.heart.borrow_mut().take() {
         heart.retire();
     }
+}
+
+/// Lets time begin, and the first connection in, when every shard knows what the others restored.
+async fn begin(worker: Rc<Worker>, settled: UnboundedSender<()>) {
+    while !worker.shard.borrow().is_settled() {
+        tokio::time::sleep(CROWD_PAUSE).await;
+    }
+    let _ = settled.send(());
+    alarm(worker).await;
 }
 
 /// The handshake of a new connection; then the link's own task, so that nothing of this one stays.
@@ -216,7 +240,7 @@ impl Worker {
     }
 
     pub(crate) fn is_crowded(&self) -> bool {
-        self.mailboxes.is_crowded()
+        self.post.is_crowded()
     }
 
     /// Wakes this link when the other shards have caught up.
@@ -283,8 +307,7 @@ impl Worker {
 
     /// Takes a link's transport away to its home shard.
     pub(crate) fn send_home(&self, to: ShardId, moved: Moved) {
-        self.mailboxes
-            .send(usize::from(to.0), Mail::Moved(Box::new(moved)));
+        self.post.send(to, Mail::Moved(Box::new(moved)));
     }
 
     fn decoder(&self) -> weir_codec::Decoder {
@@ -330,7 +353,7 @@ impl Worker {
                 None => break,
             }
         }
-        if self.shard.borrow().is_dirty() || self.has_mail.get() {
+        if self.shard.borrow().is_dirty() || self.post.is_waiting() {
             self.flush_soon();
         }
         let next = self.shard.borrow().next_timeout();
@@ -380,17 +403,11 @@ impl Worker {
                     link.accepted(&welcome, self.shared.config.limits.max_packet_bytes);
                 }
             }
-            Effect::Forward { to, remote } => {
-                if let Some(batch) = self.outgoing.borrow_mut().get_mut(usize::from(to.0)) {
-                    batch.push(remote);
-                    self.has_mail.set(true);
-                }
-            }
+            Effect::Forward { to, remote } => self.post.forward(to, remote),
             Effect::Report { client_id, report } => {
                 tracing::info!(client = client_id.as_str(), "{report}");
             }
-            // Never asked for: nothing is durable yet.
-            Effect::Store { .. } => {}
+            Effect::Store { ticket, changes } => self.post.store(ticket, changes),
             Effect::Close { connection, end } => self.close(now, connection, end),
         }
     }
@@ -428,29 +445,7 @@ impl Worker {
                 self.flush_link(now, &link);
             }
         }
-        self.post();
-    }
-
-    /// One batch to each shard that there is something for.
-    fn post(&self) {
-        if !self.has_mail.replace(false) {
-            return;
-        }
-        let from = ShardId(u16::try_from(self.index).unwrap_or(u16::MAX));
-        for (to, batch) in self.outgoing.borrow_mut().iter_mut().enumerate() {
-            if !batch.is_empty() {
-                let batch = std::mem::take(batch);
-                let cost_bytes = batch.iter().map(Remote::cost_bytes).sum();
-                self.mailboxes.send(
-                    to,
-                    Mail::Remote {
-                        from,
-                        batch,
-                        cost_bytes,
-                    },
-                );
-            }
-        }
+        self.post.flush();
     }
 
     /// Ends all connections and waits until they are closed, or until nobody should be waited for any more.
@@ -464,8 +459,10 @@ impl Worker {
                     connections = self.tasks.get(),
                     "gave up on connections"
                 );
-                return;
+                break;
             }
         }
+        // What their ends changed lasts.
+        self.post.flush();
     }
 }

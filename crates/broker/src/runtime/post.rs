@@ -1,0 +1,79 @@
+//! What a shard says to others, gathered over a turn: a batch to each other shard, a batch to the store.
+//!
+//! One wake a batch. The store's goes first, since what other shards are told may lead to more of the same.
+
+use super::mailbox::{Mail, Mailboxes};
+use super::storage::{Batch, Storage};
+use std::cell::RefCell;
+use weir_engine::{Change, Remote, ShardId, StoreTicket};
+
+/// The outgoing post of one shard.
+pub(crate) struct Post {
+    from: ShardId,
+    mailboxes: Mailboxes,
+    storage: Option<Storage>,
+    remotes: RefCell<Vec<Vec<Remote>>>,
+    batches: RefCell<Vec<Batch>>,
+}
+
+impl Post {
+    pub(crate) fn new(from: ShardId, mailboxes: Mailboxes, storage: Option<Storage>) -> Self {
+        Self {
+            from,
+            storage,
+            remotes: RefCell::new((0..mailboxes.len()).map(|_| Vec::new()).collect()),
+            batches: RefCell::default(),
+            mailboxes,
+        }
+    }
+
+    /// Another shard is to be told this at the end of the turn.
+    pub(crate) fn forward(&self, to: ShardId, remote: Remote) {
+        if let Some(batch) = self.remotes.borrow_mut().get_mut(usize::from(to.0)) {
+            batch.push(remote);
+        }
+    }
+
+    /// The store is to be told this at the end of the turn.
+    pub(crate) fn store(&self, ticket: StoreTicket, changes: Vec<Change>) {
+        self.batches.borrow_mut().push(Batch {
+            shard: self.from,
+            ticket,
+            changes,
+        });
+    }
+
+    /// Tells another shard at once.
+    pub(crate) fn send(&self, to: ShardId, mail: Mail) {
+        self.mailboxes.send(usize::from(to.0), mail);
+    }
+
+    /// Whether there is anything to send.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.batches.borrow().is_empty() || self.remotes.borrow().iter().any(|it| !it.is_empty())
+    }
+
+    /// Whether those who are told can't keep up.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.mailboxes.is_crowded() || self.storage.as_ref().is_some_and(Storage::is_crowded)
+    }
+
+    /// Sends what was gathered.
+    pub(crate) fn flush(&self) {
+        let batches = self.batches.take();
+        if let (Some(storage), false) = (&self.storage, batches.is_empty()) {
+            storage.send(batches);
+        }
+        for (to, batch) in self.remotes.borrow_mut().iter_mut().enumerate() {
+            if !batch.is_empty() {
+                let batch = std::mem::take(batch);
+                let mail = Mail::Remote {
+                    from: self.from,
+                    cost_bytes: batch.iter().map(Remote::cost_bytes).sum(),
+                    batch,
+                };
+                self.mailboxes.send(to, mail);
+            }
+        }
+    }
+}

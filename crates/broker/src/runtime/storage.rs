@@ -1,0 +1,319 @@
+//! The store's thread: it takes what all shards want kept, commits it in groups, and tells them.
+//!
+//! There is no timer: while one group is being synced the next one gathers, so a lone message waits for one sync and a
+//! thousand share one. Batches are staged in the order in which they come, so those of a shard stay in order. When the
+//! disk is full nothing is lost and nothing acknowledged: shards refuse what is new until there is room. After any other
+//! error what is on disk is not known any more, and the process ends.
+
+use super::mailbox::{Mail, Mailboxes};
+use crate::config::{self, Durability};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+use std::{fmt, fs, io, thread};
+use weir_engine::{Change, Record, ShardId, StoreTicket};
+use weir_store::{Files, Recovered, Store, StoreError};
+
+use super::clock::Clock;
+
+/// A group that holds this much is committed before more is taken.
+const GROUP_BYTES: usize = 1 << 20;
+
+/// Above this, publishers are not read from.
+const CROWDED_BYTES: usize = 64 << 20;
+
+/// How often a full disk is tried again.
+const FULL_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often an idle store looks whether space can be given back.
+const CLEANING_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a shard wants kept.
+pub(crate) struct Batch {
+    pub(crate) shard: ShardId,
+    pub(crate) ticket: StoreTicket,
+    pub(crate) changes: Vec<Change>,
+}
+
+/// The way to the store's thread. The thread ends when all of these are gone, after its last commit.
+#[derive(Clone)]
+pub(crate) struct Storage {
+    batches: Sender<Vec<Batch>>,
+    load: Arc<Load>,
+}
+
+/// How the store is doing.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    waiting_bytes: AtomicUsize,
+    is_full: AtomicBool,
+}
+
+/// What was found when the store was opened.
+pub(crate) struct Opened {
+    store: Store<Files>,
+    records: Arc<[Record]>,
+    next_number: u64,
+}
+
+/// Why the store could not be opened.
+#[derive(Debug)]
+pub(crate) enum OpenError {
+    /// The directory can't be made.
+    Directory(PathBuf, io::Error),
+    /// What is in it can't be used.
+    Store(PathBuf, StoreError),
+}
+
+impl Opened {
+    /// Opens the store that is configured, if one is.
+    pub(crate) fn open(config: &config::Store, clock: Clock) -> Result<Option<Self>, OpenError> {
+        let Some(path) = config.directory() else {
+            return Ok(None);
+        };
+        fs::create_dir_all(path).map_err(|error| OpenError::Directory(path.clone(), error))?;
+        let fail = |error| OpenError::Store(path.clone(), error);
+        let durability = match config.durability {
+            Durability::Interval => weir_store::Durability::Interval,
+            Durability::Sync | Durability::Memory => weir_store::Durability::Sync,
+        };
+        let begun = Instant::now();
+        let files = Files::open(path).map_err(fail)?;
+        let (store, recovered) = Store::open(
+            files,
+            clock.wall(),
+            durability,
+            weir_store::Limits::default(),
+        )
+        .map_err(fail)?;
+        report(path, &recovered, begun.elapsed());
+        Ok(Some(Self {
+            store,
+            records: recovered.records.into(),
+            next_number: recovered.next_number,
+        }))
+    }
+
+    /// What a shard begins with: the records, and the first number that none of them has.
+    pub(crate) fn restored(&self) -> (Arc<[Record]>, u64) {
+        (Arc::clone(&self.records), self.next_number)
+    }
+
+    /// Starts the store's thread.
+    pub(crate) fn start(
+        self,
+        config: &config::Store,
+        clock: Clock,
+        mailboxes: Mailboxes,
+    ) -> io::Result<(Storage, thread::JoinHandle<()>)> {
+        let (sender, batches) = channel();
+        let load = Arc::<Load>::default();
+        let keeper = Keeper {
+            store: self.store,
+            clock,
+            mailboxes,
+            load: Arc::clone(&load),
+            tickets: BTreeMap::new(),
+            staged_bytes: 0,
+            is_full: false,
+            sync_interval: (config.durability == Durability::Interval)
+                .then_some(config.sync_interval),
+            synced_at: Instant::now(),
+        };
+        let thread = thread::Builder::new()
+            .name("store".into())
+            .spawn(move || keeper.run(&batches))?;
+        let storage = Storage {
+            batches: sender,
+            load,
+        };
+        Ok((storage, thread))
+    }
+}
+
+impl Storage {
+    pub(crate) fn send(&self, batches: Vec<Batch>) {
+        let cost_bytes = batches.iter().map(cost_bytes).sum();
+        self.load
+            .waiting_bytes
+            .fetch_add(cost_bytes, Ordering::Relaxed);
+        // It has ended with an error of its own: so will the process.
+        let _ = self.batches.send(batches);
+    }
+
+    /// Whether so much waits for the disk that no more should be taken in.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.load.waiting_bytes.load(Ordering::Relaxed) > CROWDED_BYTES
+    }
+
+    /// How the store is doing, for whoever may outlive it.
+    pub(crate) fn load(&self) -> Arc<Load> {
+        Arc::clone(&self.load)
+    }
+}
+
+impl Load {
+    /// Whether nothing new can be kept.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path, error) => {
+                write!(
+                    f,
+                    "can't make the store's directory {}: {error}",
+                    path.display()
+                )
+            }
+            Self::Store(path, error) => {
+                write!(f, "can't open the store in {}: {error}", path.display())
+            }
+        }
+    }
+}
+
+/// What runs on the store's thread.
+struct Keeper {
+    store: Store<Files>,
+    clock: Clock,
+    mailboxes: Mailboxes,
+    load: Arc<Load>,
+    /// The last ticket of each shard that is staged and not answered.
+    tickets: BTreeMap<ShardId, StoreTicket>,
+    staged_bytes: usize,
+    is_full: bool,
+    /// How often is synced, if not at each commit.
+    sync_interval: Option<Duration>,
+    synced_at: Instant,
+}
+
+impl Keeper {
+    fn run(mut self, batches: &Receiver<Vec<Batch>>) {
+        loop {
+            match self.next(batches) {
+                Ok(first) => {
+                    first.into_iter().for_each(|batch| self.stage(batch));
+                    while self.staged_bytes < GROUP_BYTES
+                        && let Ok(more) = batches.try_recv()
+                    {
+                        more.into_iter().for_each(|batch| self.stage(batch));
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.finish(),
+            }
+            self.commit();
+        }
+    }
+
+    /// Waits for batches, or until there is something else to do.
+    fn next(&self, batches: &Receiver<Vec<Batch>>) -> Result<Vec<Batch>, RecvTimeoutError> {
+        let pause = match self.sync_interval {
+            _ if self.is_full => Some(FULL_PAUSE),
+            _ if self.store.wants_cleaning() => Some(CLEANING_PAUSE),
+            Some(interval) => Some(interval.saturating_sub(self.synced_at.elapsed())),
+            None => None,
+        };
+        match pause {
+            Some(pause) => batches.recv_timeout(pause),
+            None => batches.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    fn stage(&mut self, batch: Batch) {
+        self.staged_bytes += cost_bytes(&batch);
+        self.tickets.insert(batch.shard, batch.ticket);
+        self.store.stage(batch.changes);
+    }
+
+    /// Commits what is staged and says so.
+    fn commit(&mut self) {
+        match self.store.commit(self.clock.wall()) {
+            Ok(committed) => {
+                self.sync_if_due();
+                self.answer();
+                self.set_full(committed.is_low);
+            }
+            Err(StoreError::Full) => self.set_full(true),
+            Err(error) => end_process(&error),
+        }
+    }
+
+    fn sync_if_due(&mut self) {
+        if let Some(interval) = self.sync_interval
+            && self.synced_at.elapsed() >= interval
+        {
+            self.synced_at = Instant::now();
+            if let Err(error) = self.store.sync() {
+                end_process(&error);
+            }
+        }
+    }
+
+    fn answer(&mut self) {
+        let staged_bytes = std::mem::take(&mut self.staged_bytes);
+        self.load
+            .waiting_bytes
+            .fetch_sub(staged_bytes, Ordering::Relaxed);
+        for (shard, ticket) in std::mem::take(&mut self.tickets) {
+            self.mailboxes
+                .send(usize::from(shard.0), Mail::Stored(ticket));
+        }
+    }
+
+    fn set_full(&mut self, is_full: bool) {
+        if self.is_full == is_full {
+            return;
+        }
+        self.is_full = is_full;
+        self.load.is_full.store(is_full, Ordering::Relaxed);
+        self.mailboxes.to_all(|| Mail::StoreFull(is_full));
+        if is_full {
+            tracing::error!("the store's disk is full: what would have to be kept is refused");
+        } else {
+            tracing::info!("the store has room again");
+        }
+    }
+
+    /// The shards have ended: the last commit, and the last sync.
+    fn finish(mut self) {
+        let ended = self.store.commit(self.clock.wall());
+        if let Err(error) = ended.and_then(|_| self.store.sync()) {
+            tracing::error!("what was not acknowledged is lost: {error}");
+        }
+    }
+}
+
+/// What is on disk is not known any more: neither is what may be acknowledged.
+fn end_process(error: &StoreError) -> ! {
+    tracing::error!("the store failed, ending at once: {error}");
+    std::process::exit(1)
+}
+
+fn cost_bytes(batch: &Batch) -> usize {
+    const CHANGE_BYTES: usize = 96;
+    let message_bytes = |change: &Change| match change {
+        Change::Put(Record::Message(message)) => message.cost_bytes(),
+        _ => CHANGE_BYTES,
+    };
+    batch.changes.iter().map(message_bytes).sum()
+}
+
+fn report(path: &std::path::Path, recovered: &Recovered, took: Duration) {
+    for damage in &recovered.lost.damage {
+        tracing::error!("{damage}");
+    }
+    tracing::info!(
+        path = %path.display(),
+        records = recovered.records.len(),
+        milliseconds = took.as_millis(),
+        "store opened"
+    );
+}
