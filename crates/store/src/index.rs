@@ -7,10 +7,12 @@
 //! [`Index::settle`].
 
 mod deliveries;
+mod nearby;
 pub(crate) mod place;
 
 use crate::encoding::KeyRef;
 use deliveries::{Deliveries, Entry};
+use nearby::Nearby;
 pub(crate) use place::{Held, Place};
 use std::collections::HashMap;
 use weir_codec::TopicName;
@@ -27,7 +29,7 @@ const RECEIVED_BYTES: u32 = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     sessions: Map<u64, Session>,
-    messages: Map<u64, Body>,
+    messages: HashMap<u64, Body, Nearby>,
     retained: Map<Box<str>, (Held, u64)>,
     live_bytes: u64,
     is_replaying: bool,
@@ -167,9 +169,10 @@ impl Index {
     /// records that name messages that are not there.
     pub(crate) fn settle(&mut self) -> Vec<Key> {
         self.is_replaying = false;
-        let mut freed = 0;
+        let (mut freed, mut missing) = (0, 0);
         self.messages.retain(|_, body| {
             let is_named = body.refs > 0;
+            missing += usize::from(body.held.place == Place::NONE);
             freed += if is_named {
                 0
             } else {
@@ -181,31 +184,38 @@ impl Index {
         for session in self.sessions.values_mut() {
             session.deliveries.settle();
         }
-        let mut broken = self.broken();
+        let mut broken = self.without_session();
+        if missing > 0 {
+            broken.extend(self.without_message());
+        }
         broken.sort_unstable();
         broken
     }
 
-    fn broken(&self) -> Vec<Key> {
-        let is_missing = |named: u64| named != 0 && !self.has_message(named);
-        let mut broken = vec![];
-        for (&number, session) in &self.sessions {
-            if session.record.place == Place::NONE {
-                broken.push(Key::Session(SessionNumber(number)));
-                continue;
-            }
-            let missing = session.deliveries.iter().filter(|it| is_missing(it.names));
-            broken.extend(missing.map(|it| Key::Delivery(SessionNumber(number), it.sequence)));
-        }
-        let retained = self
-            .retained
+    fn without_session(&self) -> Vec<Key> {
+        let missing = |(_, session): &(_, &Session)| session.record.place == Place::NONE;
+        let numbers = self
+            .sessions
             .iter()
-            .filter(|(_, (_, named))| is_missing(*named));
-        broken.extend(
-            retained
-                .filter_map(|(topic, _)| Some(Key::Retained(TopicName::try_from(&**topic).ok()?))),
-        );
-        broken
+            .filter(missing)
+            .map(|(number, _)| number);
+        numbers.map(|it| Key::Session(SessionNumber(*it))).collect()
+    }
+
+    fn without_message(&self) -> Vec<Key> {
+        let is_missing = |named: u64| named != 0 && !self.has_message(named);
+        let mut keys = vec![];
+        for (&number, session) in &self.sessions {
+            let missing = session.deliveries.iter().filter(|it| is_missing(it.names));
+            if session.record.place != Place::NONE {
+                keys.extend(missing.map(|it| Key::Delivery(SessionNumber(number), it.sequence)));
+            }
+        }
+        let retained = self.retained.iter();
+        let missing = retained.filter(|(_, (_, named))| is_missing(*named));
+        let topics = missing.filter_map(|(topic, _)| TopicName::try_from(&**topic).ok());
+        keys.extend(topics.map(Key::Retained));
+        keys
     }
 
     fn replace(&mut self, key: KeyRef<'_>, names: u64, held: Held) -> (Held, u64) {

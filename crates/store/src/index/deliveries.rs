@@ -42,23 +42,15 @@ impl Deliveries {
 
     /// Adds an entry and returns the one with its sequence that was there.
     pub(crate) fn put(&mut self, entry: Entry) -> Option<Entry> {
-        if let Some(found) = self.find_mut(entry.sequence) {
-            return Some(std::mem::replace(found, entry));
+        let last = self.queue.back().map(|it| it.sequence);
+        if last.is_none_or(|last| last < entry.sequence) && self.strays.is_empty() {
+            self.push(entry);
+            return None;
         }
-        let is_last = self
-            .queue
-            .back()
-            .is_none_or(|it| it.sequence < entry.sequence);
-        if is_last {
-            if self.queue.len() == self.queue.capacity() {
-                // By a quarter instead of double: most sessions wait for a few.
-                self.queue.reserve_exact(self.queue.len() / 4 + 4);
-            }
-            self.queue.push_back(entry);
-        } else {
-            self.strays.insert(entry.sequence, entry);
+        match self.find_mut(entry.sequence) {
+            Some(found) => Some(std::mem::replace(found, entry)),
+            None => self.strays.insert(entry.sequence, entry),
         }
-        None
     }
 
     pub(crate) fn remove(&mut self, sequence: u64) -> Option<Entry> {
@@ -92,12 +84,28 @@ impl Deliveries {
         };
     }
 
+    fn push(&mut self, entry: Entry) {
+        if self.queue.len() == self.queue.capacity() {
+            // By a quarter instead of double: most sessions wait for a few.
+            self.queue.reserve_exact(self.queue.len() / 4 + 4);
+        }
+        self.queue.push_back(entry);
+    }
+
     /// Where in the queue the delivery with this sequence is.
     fn at(&self, sequence: u64) -> Option<usize> {
+        let is_here = |at: usize| {
+            let entry = self.queue.get(at);
+            entry.is_some_and(|it| it.sequence == sequence && it.place != Place::NONE)
+        };
+        // Mostly none is missing, and then one look is enough.
+        let distance = sequence.checked_sub(self.queue.front()?.sequence)?;
+        let guess = usize::try_from(distance).ok()?;
+        if is_here(guess) {
+            return Some(guess);
+        }
         let found = self.queue.binary_search_by_key(&sequence, |it| it.sequence);
-        found
-            .ok()
-            .filter(|&at| self.queue.get(at).is_some_and(|it| it.place != Place::NONE))
+        found.ok().filter(|&at| is_here(at))
     }
 
     fn close_holes(&mut self) {
