@@ -1,10 +1,12 @@
 //! Answers that wait until what they promise has happened.
 //!
 //! The shard works in *steps*: what is asked of others in one step (of the store, to keep something; of the other shards,
-//! to take note or to take over a message) carries the step's mark. An answer given in that step waits until every debtor
-//! has answered what it was asked up to that mark; then it is released, in the order of marks and, within one, of holding.
+//! to take note or to take over a message) carries the step's mark. An answer given in that step waits until the debtors
+//! that it hangs on have answered what they were asked up to that mark; then it is released, in the order of marks and,
+//! within one, of holding.
 //!
-//! A debtor answers in the order in which it was asked.
+//! A debtor answers in the order in which it was asked. What one shard owes another waits for the store alone: if it waited
+//! for shards, two that publish to each other would wait for each other for ever.
 
 use crate::id::ShardId;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -21,6 +23,31 @@ pub(crate) enum Debtor {
     Publish(ShardId),
 }
 
+/// On whom an answer hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// The store has kept it.
+    Kept,
+    /// Other shards know of every interest.
+    Known,
+    /// Both: it is kept, and known.
+    KeptAndKnown,
+    /// It is kept here and wherever it was handed over to.
+    Delivered,
+}
+
+impl Until {
+    const ALL: [Self; 4] = [Self::Kept, Self::Known, Self::KeptAndKnown, Self::Delivered];
+
+    fn hangs_on(self, debtor: usize) -> bool {
+        match debtor {
+            0 => self != Self::Known,
+            interest if interest % 2 == 1 => matches!(self, Self::Known | Self::KeptAndKnown),
+            _ => self == Self::Delivered,
+        }
+    }
+}
+
 /// The marks of steps, and what waits for them.
 #[derive(Debug)]
 pub(crate) struct Promises<T> {
@@ -30,7 +57,7 @@ pub(crate) struct Promises<T> {
     has_asked: bool,
     /// The marks that each debtor still owes an answer for, ascending.
     debts: Vec<VecDeque<u64>>,
-    waiting: BTreeMap<u64, VecDeque<T>>,
+    waiting: [BTreeMap<u64, VecDeque<T>>; Until::ALL.len()],
 }
 
 impl<T> Promises<T> {
@@ -40,7 +67,7 @@ impl<T> Promises<T> {
             step: 1,
             has_asked: false,
             debts: (0..debtors).map(|_| VecDeque::new()).collect(),
-            waiting: BTreeMap::new(),
+            waiting: Until::ALL.map(|_| BTreeMap::new()),
         }
     }
 
@@ -84,27 +111,31 @@ impl<T> Promises<T> {
         self.step += u64::from(core::mem::take(&mut self.has_asked));
     }
 
-    /// Returns `item` if nobody owes anything up to `mark`, else keeps it until then.
-    pub(crate) fn hold(&mut self, mark: u64, item: T) -> Option<T> {
-        if mark <= self.kept_up_to() {
+    /// Returns `item` if nobody it hangs on owes anything up to `mark`, else keeps it until then.
+    pub(crate) fn hold(&mut self, mark: u64, until: Until, item: T) -> Option<T> {
+        if mark <= self.kept_up_to(until) {
             return Some(item);
         }
-        self.waiting.entry(mark).or_default().push_back(item);
+        if let Some(waiting) = self.waiting.get_mut(until as usize) {
+            waiting.entry(mark).or_default().push_back(item);
+        }
         None
     }
 
-    /// The next item whose mark nobody owes anything for.
+    /// The next item that nobody it hangs on owes anything for.
     pub(crate) fn release(&mut self) -> Option<T> {
-        let kept = self.kept_up_to();
-        let mut first = self.waiting.first_entry()?;
-        if *first.key() > kept {
-            return None;
-        }
-        let item = first.get_mut().pop_front();
-        if first.get().is_empty() {
-            first.remove();
-        }
-        item
+        Until::ALL.into_iter().find_map(|until| {
+            let kept = self.kept_up_to(until);
+            let mut first = self.waiting.get_mut(until as usize)?.first_entry()?;
+            if *first.key() > kept {
+                return None;
+            }
+            let item = first.get_mut().pop_front();
+            if first.get().is_empty() {
+                first.remove();
+            }
+            item
+        })
     }
 
     /// Whether nobody owes anything.
@@ -112,9 +143,12 @@ impl<T> Promises<T> {
         self.debts.iter().all(VecDeque::is_empty)
     }
 
-    /// The last mark that nobody owes anything for. Not this step's: what it asks of the store is asked when it is over.
-    fn kept_up_to(&self) -> u64 {
-        let owed = self.debts.iter().filter_map(VecDeque::front);
+    /// The last mark that none of these owes anything for. Not this step's: what it asks of the store is asked when it is
+    /// over.
+    fn kept_up_to(&self, until: Until) -> u64 {
+        let debts = self.debts.iter().enumerate();
+        let debts = debts.filter(|(debtor, _)| until.hangs_on(*debtor));
+        let owed = debts.filter_map(|(_, debts)| debts.front());
         owed.min().map_or(self.step - 1, |first| first - 1)
     }
 }
@@ -129,7 +163,7 @@ fn index(debtor: Debtor) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Debtor, Promises};
+    use super::{Debtor, Promises, Until};
     use crate::id::ShardId;
 
     #[test]
@@ -137,7 +171,7 @@ mod tests {
         let mut promises = Promises::new(2);
         let other = Debtor::Publish(ShardId(1));
         assert_eq!(
-            promises.hold(promises.step() - 1, "at once"),
+            promises.hold(promises.step() - 1, Until::Delivered, "at once"),
             Some("at once")
         );
         let first = promises.ask(Debtor::Store);
@@ -145,8 +179,8 @@ mod tests {
         promises.ask(Debtor::Store);
         let second = promises.ask(other);
         promises.end_step();
-        assert_eq!(promises.hold(second, "second"), None);
-        assert_eq!(promises.hold(first, "first"), None);
+        assert_eq!(promises.hold(second, Until::Delivered, "second"), None);
+        assert_eq!(promises.hold(first, Until::Delivered, "first"), None);
         assert_eq!(promises.release(), None);
         promises.answered_up_to(Debtor::Store, second);
         assert_eq!(promises.release(), Some("first"));
@@ -159,13 +193,34 @@ mod tests {
     #[test]
     fn a_step_is_not_kept_before_it_is_over() {
         let mut promises = Promises::new(1);
-        assert_eq!(promises.hold(promises.step(), "waits"), None);
+        assert_eq!(promises.hold(promises.step(), Until::Kept, "waits"), None);
         assert_eq!(promises.release(), None);
         promises.ask(Debtor::Store);
         promises.end_step();
         assert_eq!(promises.release(), None);
         promises.answered(Debtor::Store);
         assert_eq!(promises.release(), Some("waits"));
+    }
+
+    #[test]
+    fn an_answer_waits_for_nobody_it_does_not_hang_on() {
+        let mut promises = Promises::new(2);
+        promises.ask(Debtor::Interest(ShardId(1)));
+        promises.ask(Debtor::Publish(ShardId(1)));
+        let mark = promises.ask(Debtor::Store);
+        promises.end_step();
+        for until in Until::ALL {
+            assert_eq!(promises.hold(mark, until, until), None);
+        }
+        promises.answered(Debtor::Interest(ShardId(1)));
+        assert_eq!(promises.release(), Some(Until::Known));
+        assert_eq!(promises.release(), None);
+        promises.answered(Debtor::Store);
+        assert_eq!(promises.release(), Some(Until::Kept));
+        assert_eq!(promises.release(), Some(Until::KeptAndKnown));
+        assert_eq!(promises.release(), None);
+        promises.answered(Debtor::Publish(ShardId(1)));
+        assert_eq!(promises.release(), Some(Until::Delivered));
     }
 
     #[test]

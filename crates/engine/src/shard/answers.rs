@@ -11,7 +11,7 @@ use crate::id::{ConnectionKey, SessionKey, ShardId};
 use crate::inflight::Awaiting;
 use crate::input::{Effect, Welcome};
 use crate::journal::Unsent;
-use crate::promises::Debtor;
+use crate::promises::{Debtor, Until};
 use crate::remote::Remote;
 use crate::retained::Replay;
 use crate::roster::mark_dirty;
@@ -63,10 +63,11 @@ impl Shard {
             connection: key,
             packet,
         };
-        self.hold(now, mark, answer);
+        self.hold(now, mark, Until::Delivered, answer);
     }
 
-    /// Answers SUBSCRIBE or UNSUBSCRIBE [MQTT-3.8.4-1], when every shard knows of every interest told so far.
+    /// Answers SUBSCRIBE or UNSUBSCRIBE [MQTT-3.8.4-1], when every shard knows of every interest told so far, and the
+    /// store if the session lasts.
     pub(super) fn answer_subscriber(
         &mut self,
         now: Instant,
@@ -85,7 +86,13 @@ impl Shard {
         if fault!(SubAckTooEarly) {
             return self.give(now, answer);
         }
-        self.hold(now, self.mark_so_far(), answer);
+        let session = self.session_of(key);
+        let session = session.and_then(|session| self.roster.sessions.get(session));
+        let until = match session.and_then(|session| session.number) {
+            Some(_) => Until::KeptAndKnown,
+            None => Until::Known,
+        };
+        self.hold(now, self.mark_so_far(), until, answer);
     }
 
     /// Welcomes a client. A session that lasts is welcomed when everything that was changed of it so far is durable.
@@ -110,7 +117,7 @@ impl Shard {
             connack: Box::new(connack),
             welcome,
         };
-        self.hold(now, mark, answer);
+        self.hold(now, mark, Until::Kept, answer);
     }
 
     /// Tells the shard that handed over a message that it is delivered here, when that lasts.
@@ -124,7 +131,7 @@ impl Shard {
         };
         *until = (*until).max(step);
         let mark = *until;
-        self.hold(now, mark, Answer::Published { to });
+        self.hold(now, mark, Until::Kept, Answer::Published { to });
     }
 
     /// The debtor has answered: gives what waited for it.
@@ -140,8 +147,8 @@ impl Shard {
         }
     }
 
-    fn hold(&mut self, now: Instant, mark: u64, answer: Answer) {
-        if let Some(answer) = self.promises.hold(mark, answer) {
+    fn hold(&mut self, now: Instant, mark: u64, until: Until, answer: Answer) {
+        if let Some(answer) = self.promises.hold(mark, until, answer) {
             self.give(now, answer);
         }
     }

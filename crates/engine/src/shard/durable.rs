@@ -11,7 +11,7 @@ use crate::id::{SessionKey, SessionNumber};
 use crate::inflight::Awaiting;
 use crate::input::Effect;
 use crate::message::Message;
-use crate::promises::Debtor;
+use crate::promises::{Debtor, Until};
 use crate::record::{Key, Record, RetainedRecord, SessionRecord, SubscriptionRecord, WillRecord};
 use crate::retained::Stamp;
 use crate::session::{Session, Will};
@@ -32,7 +32,8 @@ impl Shard {
             });
             for unsent in self.roster.journal.take_unsent() {
                 // Never given back at once: the store was only just asked.
-                let _ = self.promises.hold(mark, Answer::Publish(unsent));
+                let answer = Answer::Publish(unsent);
+                let _ = self.promises.hold(mark, Until::Kept, answer);
             }
         }
         self.promises.end_step();

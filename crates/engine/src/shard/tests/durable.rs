@@ -2,6 +2,7 @@
 
 use super::world::World;
 use crate::Settings;
+use std::format;
 
 fn durable(shards: u16) -> World {
     World::with(
@@ -94,6 +95,46 @@ fn no_acknowledgement_overtakes_one_that_waits() {
         p< PUBACK id=2 0x10
         p< PUBREC id=3
         p< PUBREC id=4 0x10
+        ",
+    );
+}
+
+/// Each would wait for the other to say that the message is kept there, which each would say when all is done.
+#[test]
+fn shards_that_publish_to_each_other_do_not_wait_for_each_other() {
+    for shards in [1, 2, 3] {
+        let mut world = durable(shards);
+        let names = ["a", "b", "c", "d", "e", "f"];
+        for name in names {
+            world.run(&format!(
+                "{name}> CONNECT v5 expiry=100\n{name}< CONNACK\n{name}> SUBSCRIBE t q1\n{name}< SUBACK 01"
+            ));
+        }
+        world.run_step("store stalls");
+        let publishes = names.map(|name| format!("{name}> PUBLISH t x q1 id=9"));
+        world.together(&publishes.each_ref().map(|line| line.as_str()));
+        world.run_step("store works");
+        for name in names {
+            assert_eq!(world.take_matching(name, "PUBACK"), 1, "{shards}, {name}");
+        }
+    }
+}
+
+#[test]
+fn a_session_that_does_not_last_subscribes_whatever_the_store_does() {
+    check_durable(
+        "
+        s> CONNECT v5 expiry=100
+        s< CONNACK
+        p> CONNECT v5
+        p< CONNACK
+        store stalls
+        s> SUBSCRIBE t q1
+        s< nothing
+        p> SUBSCRIBE t q1
+        p< SUBACK 01
+        store works
+        s< SUBACK 01
         ",
     );
 }
