@@ -17,6 +17,8 @@ pub(crate) struct Journal {
     is_open: bool,
     /// Whether the store has no room: what can be refused is.
     pub(crate) is_full: bool,
+    /// The mark of this step.
+    pub(crate) mark: u64,
     pub(crate) numbers: Numbers,
     changes: Vec<Change>,
     /// The last message put in this step: most messages go to many sessions, and are put once.
@@ -39,6 +41,7 @@ impl Journal {
         Self {
             is_open,
             is_full: false,
+            mark: 1,
             numbers,
             changes: Vec::new(),
             last_put: MessageNumber::default(),

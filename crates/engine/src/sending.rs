@@ -115,6 +115,7 @@ pub(crate) fn publish(
     }
     connection.send_quota = connection.send_quota.saturating_sub(1);
     if waits_for_store {
+        session.ids_mark = journal.mark;
         journal.send_later(Unsent {
             connection: key,
             packet_id: id,

@@ -22,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) number: Option<SessionNumber>,
     /// The sequence of its last delivery in the durable state.
     pub(crate) last_sequence: u64,
+    /// The mark of the last change of a packet id that the client must not see before it is kept.
+    pub(crate) ids_mark: u64,
     pub(crate) client_id: Utf8,
     pub(crate) connection: Option<ConnectionKey>,
     pub(crate) permissions: Arc<dyn Permissions>,
@@ -65,6 +67,7 @@ impl Session {
         Self {
             number: None,
             last_sequence: 0,
+            ids_mark: 0,
             client_id,
             connection: None,
             permissions,

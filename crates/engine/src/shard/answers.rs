@@ -106,8 +106,9 @@ impl Shard {
         let journal = &self.roster.journal;
         let session = self.roster.sessions.get(session);
         let mark = match session.and_then(|session| session.number) {
-            // Who comes to read is let in, whatever the store can take.
-            _ if journal.is_full => 0,
+            // Who comes to read is let in, whatever the store can take; but not before what it will be sent again is
+            // kept, or it would know a QoS 2 message by a packet id that a crash forgets.
+            _ if journal.is_full => session.map_or(0, |session| session.ids_mark),
             Some(_) => self.mark_so_far(),
             None if journal.is_empty() => 0,
             None => self.promises.step(),

@@ -257,6 +257,7 @@ impl Shard {
             return;
         };
         if let (Some(sequence), Some(number)) = (session.inflight.release(id), session.number) {
+            session.ids_mark = self.roster.journal.mark;
             self.roster.journal.put(Record::Delivery(DeliveryRecord {
                 session: number,
                 sequence,

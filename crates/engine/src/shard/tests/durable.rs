@@ -475,6 +475,34 @@ fn a_full_store_refuses_what_it_would_have_to_keep() {
     );
 }
 
+/// PUBREL tells the client to forget the packet id: after a crash it would take the message for a new one.
+#[test]
+fn who_comes_back_while_the_store_is_full_is_sent_no_pubrel_that_a_crash_forgets() {
+    check_durable(
+        "
+        s> CONNECT v5 expiry=100
+        s< CONNACK
+        s> SUBSCRIBE t q2
+        s< SUBACK 02
+        p> CONNECT v5
+        p< CONNACK
+        p> PUBLISH t one q2 id=1
+        p< PUBREC id=1
+        s< PUBLISH t one q2 id=1
+        store full
+        store stalls
+        s> PUBREC id=1
+        s> CONNECT v5 dirty expiry=100
+        s'< DISCONNECT 0x8e
+        s'? session taken over by a new connection
+        s< nothing
+        store works
+        s< CONNACK present
+        s< PUBREL id=1
+        ",
+    );
+}
+
 #[test]
 fn when_all_is_over_the_store_is_as_empty_as_before() {
     for shards in [1, 2, 3] {
