@@ -92,6 +92,8 @@ pub(crate) struct Connection {
     pub(crate) held_until: u64,
     /// Encoded packets that the transport has not taken yet.
     pub(crate) output: Output,
+    /// The bytes of the QoS 2 messages that go there when their packet ids are kept.
+    pub(crate) unsent_bytes: usize,
     /// Whether the connection stands in the list of those with something to transmit.
     pub(crate) dirty: bool,
     /// Whether it stands in the list of those that are to be given more retained messages.
@@ -124,6 +126,7 @@ impl Connection {
             acks_held: 0,
             held_until: 0,
             output: Output::new(),
+            unsent_bytes: 0,
             dirty: false,
             is_replaying: false,
             caught_up: false,

@@ -8,7 +8,7 @@ use crate::message::Message;
 use crate::record::{Change, DeliveryRecord, Key, Record, Stage};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use weir_codec::{PacketId, PublishFrame};
+use weir_codec::PacketId;
 
 /// The changes of this step, and the numbers of everything in the durable state.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub(crate) struct Journal {
 pub(crate) struct Unsent {
     pub(crate) connection: ConnectionKey,
     pub(crate) packet_id: PacketId,
-    pub(crate) retain: bool,
-    pub(crate) frame: PublishFrame,
+    /// What it was counted with.
+    pub(crate) bytes: usize,
 }
 
 impl Journal {

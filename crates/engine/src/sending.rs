@@ -18,7 +18,8 @@ use weir_codec::{Ack, Delivery, Packet, PacketId, Properties, Qos, ReasonCode};
 
 /// Whether something may be added to the connection's output now.
 pub(crate) fn has_room(settings: &Settings, connection: &Connection) -> bool {
-    connection.is_welcomed && connection.output.len() < settings.outbox_bytes
+    connection.is_welcomed
+        && connection.output.len() + connection.unsent_bytes < settings.outbox_bytes
 }
 
 /// Whether one more message of this QoS may be in flight [MQTT-3.3.4-9], [MQTT-4.9.0-2].
@@ -116,11 +117,11 @@ pub(crate) fn publish(
     connection.send_quota = connection.send_quota.saturating_sub(1);
     if waits_for_store {
         session.ids_mark = journal.mark;
+        connection.unsent_bytes += frame.wire_bytes();
         journal.send_later(Unsent {
             connection: key,
             packet_id: id,
-            retain,
-            frame: frame.clone(),
+            bytes: frame.wire_bytes(),
         });
     } else {
         // [MQTT-3.3.1-3], [MQTT-4.3.1-1], [MQTT-4.3.2-2], [MQTT-4.3.3-2]: DUP 0, whatever came in.
@@ -134,6 +135,27 @@ fn sent(connection: &mut Connection, alias: Option<Alias>, cast: &Cast) -> Sent 
         connection.aliases_out.record(&cast.message().topic, alias);
     }
     Sent::Enqueued
+}
+
+/// Sends what has waited until its packet id is kept, as it is now: it has grown older.
+pub(crate) fn send_unsent(
+    connection: &mut Connection,
+    id: PacketId,
+    envelope: &Envelope,
+    now: Instant,
+) {
+    let mut cast = Cast::kept(Arc::clone(&envelope.message), now);
+    let variant = Variant {
+        version: connection.version,
+        has_packet_id: true,
+        alias: None,
+        identifiers: envelope.identifiers.clone(),
+    };
+    // It could be encoded before, and has the same length.
+    if let Ok(frame) = cast.frame(variant) {
+        let delivery = numbered(envelope.qos, id);
+        frame.write(false, envelope.retain, delivery, &mut connection.output);
+    }
 }
 
 /// Sends again what was in flight when the last connection ended [MQTT-4.4.0-1], to this session and no other

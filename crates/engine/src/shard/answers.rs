@@ -15,10 +15,11 @@ use crate::promises::{Debtor, Until};
 use crate::remote::Remote;
 use crate::retained::Replay;
 use crate::roster::mark_dirty;
+use crate::sending::send_unsent;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use weir_codec::{ConnAck, Delivery, Packet, TopicFilter};
+use weir_codec::{ConnAck, Packet, TopicFilter};
 
 /// What may have to wait.
 #[derive(Debug)]
@@ -190,7 +191,7 @@ impl Shard {
                 connack,
                 welcome,
             } => self.give_welcome(now, connection, *connack, welcome),
-            Answer::Publish(unsent) => self.give_publish(&unsent),
+            Answer::Publish(unsent) => self.give_publish(now, &unsent),
             Answer::Published { to } => {
                 let remote = Remote::Published;
                 self.effects.push_back(Effect::Forward { to, remote });
@@ -248,21 +249,29 @@ impl Shard {
         self.roster.pump(key, now);
     }
 
-    /// Its packet id is durable, so the message may be sent; unless the connection that it was for is gone.
-    fn give_publish(&mut self, unsent: &Unsent) {
-        let Some(session) = self.session_of(unsent.connection) else {
+    /// Its packet id is durable, so the message may be sent; unless the connection that it was for is gone, or it has
+    /// expired meanwhile [MQTT-3.3.2-5].
+    fn give_publish(&mut self, now: Instant, unsent: &Unsent) {
+        let (key, id) = (unsent.connection, unsent.packet_id);
+        let Some(session) = self.session_of(key) else {
             return;
         };
-        let session = self.roster.sessions.get(session);
-        let awaiting = session.and_then(|session| session.inflight.awaiting(unsent.packet_id));
-        if let (Some(Awaiting::Publish(_)), Some(connection)) =
-            (awaiting, self.roster.connections.get_mut(unsent.connection))
-        {
-            let delivery = Delivery::ExactlyOnce(unsent.packet_id);
-            unsent
-                .frame
-                .write(false, unsent.retain, delivery, &mut connection.output);
-            mark_dirty(&mut self.roster.dirty, unsent.connection, connection);
+        let (Some(connection), Some(of)) = (
+            self.roster.connections.get_mut(key),
+            self.roster.sessions.get(session),
+        ) else {
+            return;
+        };
+        connection.unsent_bytes -= unsent.bytes;
+        // Even if nothing is sent: there is room for others now.
+        mark_dirty(&mut self.roster.dirty, key, connection);
+        match of.inflight.awaiting(id) {
+            Some(Awaiting::Publish(envelope)) if envelope.message.is_expired(now) => {
+                self.roster.stats.messages_expired += 1;
+                self.finish(now, key, session, id);
+            }
+            Some(Awaiting::Publish(envelope)) => send_unsent(connection, id, envelope, now),
+            Some(Awaiting::Release(_)) | None => {}
         }
     }
 

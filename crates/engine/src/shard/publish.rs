@@ -321,7 +321,13 @@ impl Shard {
     }
 
     /// A message is delivered or refused for good [MQTT-4.8.2-6]: its window slot serves the next that waits.
-    fn finish(&mut self, now: Instant, key: ConnectionKey, session: SessionKey, id: PacketId) {
+    pub(super) fn finish(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        session: SessionKey,
+        id: PacketId,
+    ) {
         let (Some(session), Some(connection)) = (
             self.roster.sessions.get_mut(session),
             self.roster.connections.get_mut(key),

@@ -503,6 +503,67 @@ fn who_comes_back_while_the_store_is_full_is_sent_no_pubrel_that_a_crash_forgets
     );
 }
 
+/// [MQTT-3.3.2-5], [MQTT-3.3.2-6]
+#[test]
+fn the_time_a_message_waits_for_the_store_counts() {
+    check_durable(
+        "
+        s> CONNECT v5 expiry=100
+        s< CONNACK
+        s> SUBSCRIBE t q2
+        s< SUBACK 02
+        p> CONNECT v5
+        p< CONNACK
+        store stalls
+        p> PUBLISH t one q2 id=1 life=5
+        p> PUBLISH t two q2 id=2 life=2
+        wait 3
+        store works
+        s< PUBLISH t one q2 id=1 life=2
+        p< PUBREC id=1
+        p< PUBREC id=2
+        ",
+    );
+}
+
+#[test]
+fn what_waits_for_the_store_takes_room_in_the_output() {
+    let settings = Settings {
+        is_durable: true,
+        outbox_bytes: 1,
+        ..Settings::default()
+    };
+    let mut world = World::with(1, settings);
+    world.run(
+        "
+        s> CONNECT v5 expiry=100
+        s< CONNACK
+        s> SUBSCRIBE t q2
+        s< SUBACK 02
+        p> CONNECT v5
+        p< CONNACK
+        store stalls
+        p> PUBLISH t one q2 id=1
+        p> PUBLISH t two q2 id=2
+        p> PUBLISH t three q2 id=3
+        s! stall
+        store works
+        p< PUBREC id=1
+        p< PUBREC id=2
+        p< PUBREC id=3
+        ",
+    );
+    assert!(world.output_bytes() < 20);
+    world.run(
+        "
+        s! read
+        s< PUBLISH t one q2 id=1
+        s< PUBLISH t two q2 id=2
+        s< PUBLISH t three q2 id=3
+        ",
+    );
+}
+
 #[test]
 fn when_all_is_over_the_store_is_as_empty_as_before() {
     for shards in [1, 2, 3] {

@@ -197,6 +197,12 @@ impl World {
         assert!(self.shards.iter().all(Shard::is_settled));
     }
 
+    /// The bytes that wait for the slowest socket.
+    pub(super) fn output_bytes(&self) -> usize {
+        let fullest = self.shards.iter().map(|shard| shard.fullest().output_bytes);
+        fullest.max().unwrap_or(0)
+    }
+
     /// How many records the store has.
     pub(super) fn records(&self) -> usize {
         self.disk.len()
