@@ -231,6 +231,12 @@ impl Retained {
         true
     }
 
+    /// All retained messages with their stamps.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = (&Arc<Message>, Stamp)> {
+        let entries = self.tree.iter();
+        entries.filter_map(|(_, entry)| Some((entry.message.as_ref()?, entry.stamp)))
+    }
+
     fn message(&self, topic: &str) -> Option<&Arc<Message>> {
         self.tree.get(topic)?.message.as_ref()
     }

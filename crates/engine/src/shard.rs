@@ -13,6 +13,7 @@ mod durable;
 mod end;
 mod fan_out;
 mod interest;
+mod inventory;
 mod publish;
 mod reauthenticate;
 mod remote;

@@ -33,6 +33,8 @@ pub(crate) struct Client {
     pub(crate) alias_maximum: u16,
     /// The payloads it was given as retained messages, by topic; for the last checks.
     pub(crate) collected: BTreeMap<String, Bytes>,
+    /// How it connected last.
+    pub(crate) wish: Option<ConnectWish>,
     pings: bool,
     decoder: Decoder,
     /// What it sent and what is not acknowledged, in the order in which it was sent.
@@ -58,6 +60,10 @@ pub(crate) struct Answers {
     pub(crate) prompt: Vec<Packet>,
     /// As its habit is.
     pub(crate) acks: Vec<Packet>,
+    /// The QoS 2 message it has taken, which it did not know.
+    pub(crate) taken: Option<u64>,
+    /// It has no session any more.
+    pub(crate) is_anew: bool,
 }
 
 impl Client {
@@ -69,6 +75,7 @@ impl Client {
             version: Version::V5,
             habit: Habit::Prompt,
             ping_millis: 0,
+            wish: None,
             pings: true,
             receive_maximum: u16::MAX,
             alias_maximum: 0,
@@ -89,6 +96,7 @@ impl Client {
             _ => u32::MAX,
         };
         self.link = Some(link);
+        self.wish = Some(wish.clone());
         self.accepted = false;
         self.version = wish.version;
         self.decoder = Decoder::client(wish.version, limit);
@@ -143,6 +151,7 @@ impl Client {
                 if !self.pings {
                     self.ping_millis = 0;
                 }
+                answers.is_anew = !connack.session_present && self.version != Version::V3_1;
                 answers.prompt = self.resume(connack.session_present);
             }
             Packet::Publish(publish) => self.take(&publish, &mut answers),
@@ -174,7 +183,9 @@ impl Client {
                 answers.acks.push(Packet::PubAck(Ack::success(id)));
             }
             Delivery::ExactlyOnce(id) => {
-                self.received.insert(id);
+                if self.received.insert(id) {
+                    answers.taken = payload_id(&publish.payload);
+                }
                 self.unacknowledged.push((id, Qos::ExactlyOnce));
                 answers.acks.push(Packet::PubRec(Ack::success(id)));
             }
@@ -221,7 +232,12 @@ impl Client {
     }
 
     /// From here on it has nothing to send again.
-    pub(crate) fn forget_session(&mut self) {
+    pub(crate) fn forget_sent(&mut self) {
+        self.outgoing.clear();
+    }
+
+    /// It has no session.
+    fn forget_session(&mut self) {
         self.outgoing.clear();
         self.received.clear();
     }

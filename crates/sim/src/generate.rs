@@ -6,7 +6,7 @@
 
 use crate::random::Random;
 use crate::script::{
-    Action, ConnectWish, Cut, Habit, Misdeed, PublishWish, Script, Step, User, WillWish,
+    Action, ConnectWish, Cut, Habit, Misdeed, PublishWish, Script, Step, StoreHabit, User, WillWish,
 };
 use weir_codec::{Qos, ReasonCode, RetainHandling, SubscriptionOptions, Version};
 use weir_engine::Settings;
@@ -57,6 +57,7 @@ pub fn generate(seed: u64) -> Script {
     let mut draw = Draw {
         random: Random::of(seed, PURPOSE, 0),
         habits: 0,
+        is_durable: false,
     };
     draw.script(seed)
 }
@@ -65,11 +66,14 @@ struct Draw {
     random: Random,
     /// Which of the habits below this seed's clients have.
     habits: u64,
+    /// Whether there is a store.
+    is_durable: bool,
 }
 
 impl Draw {
     fn script(&mut self, seed: u64) -> Script {
         self.habits = self.random.next();
+        self.is_durable = self.random.percent(60);
         let clients = self.random.between(2, 12);
         let steps = self.random.between(20, 220);
         let pace_millis = self.random.pick(&[5, 40, 200, 1000]);
@@ -99,6 +103,10 @@ impl Draw {
             settings: self.settings(),
             mail_delay_millis: self.random.pick(&[0, 2, 20, 300]),
             latency_millis: self.random.pick(&[0, 5, 50, 400]),
+            store: StoreHabit {
+                gather_millis: self.random.pick(&[0, 1, 20, 200]),
+                sync_millis: self.random.pick(&[0, 2, 30, 1000]),
+            },
             steps: list,
         }
     }
@@ -122,11 +130,15 @@ impl Draw {
             session_expiry_max_seconds: random.pick(&[20, 7 * 24 * 3600]),
             server_keep_alive_seconds: random.pick(&[0, 0, 0, 7]),
             tolerates_receive_maximum_exceeded: false,
+            is_durable: self.is_durable,
             ..Settings::default()
         }
     }
 
     fn action(&mut self) -> Action {
+        if self.is_durable && self.habits & 2 == 0 && self.random.percent(4) {
+            return self.accident();
+        }
         match self.random.below(100) {
             0..14 => Action::Connect(Box::new(self.connect())),
             14..30 => self.subscribe(),
@@ -138,6 +150,14 @@ impl Draw {
             91..96 => Action::Habit(self.habit()),
             96..97 => Action::Ping,
             _ => Action::Misbehave(self.misdeed()),
+        }
+    }
+
+    fn accident(&mut self) -> Action {
+        match self.random.below(10) {
+            0..6 => Action::Crash(self.random.pick(&[0, 100, 3000, 20_000])),
+            6..8 => Action::StoreStalls(self.random.pick(&[50, 1000, 20_000])),
+            _ => Action::StoreFull(self.random.pick(&[100, 5000])),
         }
     }
 

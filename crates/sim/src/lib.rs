@@ -15,12 +15,13 @@ mod oracle;
 mod random;
 mod script;
 mod shrink;
+mod table;
 mod trace;
 mod world;
 
 pub use generate::generate;
 pub use script::{
-    Action, ConnectWish, Cut, Habit, Misdeed, PublishWish, Script, Step, User, WillWish,
+    Action, ConnectWish, Cut, Habit, Misdeed, PublishWish, Script, Step, StoreHabit, User, WillWish,
 };
 pub use shrink::{check, shrink};
 pub use world::{Outcome, run};

@@ -7,9 +7,11 @@
 //!
 //! It is permissive where MQTT is, or where only the engine can know, and each such place says why.
 
+mod durable;
 mod ends;
 mod incoming;
 mod outgoing;
+mod paying;
 mod retained;
 mod routing;
 mod sessions;
@@ -22,6 +24,7 @@ pub(crate) use told::Told;
 use crate::client::LinkId;
 use crate::message::{Identity, Message};
 use crate::script::Script;
+use durable::{Durable, Needs};
 use retained::Retained;
 use routing::{Instance, Routed};
 use sessions::{GroupDebt, Session};
@@ -45,6 +48,11 @@ pub(crate) struct Oracle {
     homes: BTreeMap<String, usize>,
     groups: Vec<GroupDebt>,
     retained: Retained,
+    durable: Durable,
+    /// Whether there is no broker just now.
+    pub(crate) is_down: bool,
+    /// Whether nobody is let in yet.
+    pub(crate) is_settling: bool,
     /// What is under way between two shards, in order.
     mail: BTreeMap<(usize, usize), VecDeque<Rc<Instance>>>,
     step: Step,
@@ -57,6 +65,17 @@ pub(crate) struct Oracle {
 struct Step {
     number: u64,
     is_timeout: bool,
+    is_shutdown: bool,
+    /// Whether the store was asked for anything in this step, and for which batch: messages, and whatever else an answer
+    /// can promise.
+    has_stored: bool,
+    batch: u64,
+    stored: Vec<Identity>,
+    stores_answer: bool,
+    /// What the answers to what was told wait for.
+    needs: Vec<Rc<Needs>>,
+    /// What the acknowledgement of the message published last in this step waits for.
+    published: Option<Rc<Needs>>,
     /// What was published in this step.
     routed: Vec<Routed>,
     /// Connections that must be ended in this step, and why.
@@ -83,6 +102,9 @@ impl Oracle {
             homes: BTreeMap::new(),
             groups: Vec::new(),
             retained: Retained::default(),
+            durable: Durable::new(script),
+            is_down: false,
+            is_settling: false,
             mail: BTreeMap::new(),
             step: Step::default(),
             now: 0,
@@ -144,8 +166,9 @@ impl Oracle {
             }
             Told::Authenticated { link, refusal } => self.decided(*link, *refusal),
             Told::Remote { from, remote } => self.mail_came(*from, shard, remote),
+            Told::StoreFull(is_full) => self.durable.full[shard] = *is_full,
             Told::Timeout => self.timers(shard),
-            Told::Transmit => {}
+            Told::Stored(_) | Told::Transmit => {}
         }
     }
 
@@ -167,13 +190,14 @@ impl Oracle {
             }
             (Effect::Authenticate { credentials, .. }, Some(link)) => {
                 self.wires[link].phase = Phase::Deciding;
+                self.wires[link].named = credentials.client_id.as_str().to_string();
                 self.settles(credentials.client_id.as_str(), shard);
             }
             (Effect::Move { to, connect, .. }, Some(link)) => {
                 self.wires[link].phase = Phase::Moving;
                 self.settles(connect.client_id.as_str(), usize::from(to.0));
             }
-            (Effect::Accepted { welcome, .. }, Some(link)) => self.accepted(shard, link, welcome),
+            (Effect::Accepted { welcome, .. }, Some(link)) => self.accepted(link, welcome),
             (Effect::Close { end, .. }, Some(link)) => self.judge_end(link, *end),
             (Effect::Report { .. }, _) => {}
             (Effect::Respond { .. }, Some(link)) => {
@@ -184,7 +208,8 @@ impl Oracle {
                     "link {link} is refused a client id that any number may take over"
                 ));
             }
-            (effect @ Effect::Store { .. }, Some(_)) | (effect, None) => {
+            (Effect::Store { changes, .. }, _) => self.asked(changes),
+            (effect, None) => {
                 self.fail(format!("{effect:?} for a connection that does not exist"));
             }
         }
@@ -197,8 +222,15 @@ impl Oracle {
             self.fail(format!("link {link} was not ended: {why}"));
         }
         if let Some(link) = self.step.must_accept.take() {
-            self.fail(format!("link {link} was not accepted"));
+            self.claim(link);
+            // It waits for the store, if it has anything to wait for.
+            let lasts = self.sessions.get(&self.wires[link].client_id);
+            let lasts = lasts.is_some_and(|session| session.is_durable);
+            if !lasts && !self.step.has_stored {
+                self.fail(format!("link {link} was not accepted"));
+            }
         }
+        self.settle_needs();
         self.check_routed();
         self.compare_tables(shard, engine);
     }
@@ -238,6 +270,9 @@ impl Oracle {
 
     /// Nothing that was due is forgotten: not a Keep Alive, not a CONNECT that never came, not a will, not a session's end.
     pub(crate) fn look_at_clock(&mut self, now: u64) {
+        if self.is_down || self.is_settling {
+            return;
+        }
         let overdue = |at: Option<u64>| at.is_some_and(|at| at + LATE_MILLIS < now);
         let late = self
             .wires

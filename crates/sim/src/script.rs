@@ -22,6 +22,8 @@ pub struct Script {
     pub mail_delay_millis: u64,
     /// The longest delay of a network chunk, in milliseconds.
     pub latency_millis: u64,
+    /// How quick the store is, if the settings say that there is one.
+    pub store: StoreHabit,
     /// What is done, in order of time.
     pub steps: Vec<Step>,
 }
@@ -72,6 +74,21 @@ pub enum Action {
     Ping,
     /// Something a client must not do.
     Misbehave(Misdeed),
+    /// The broker is gone at once, and is started again after so many milliseconds; whoever the client is.
+    Crash(u64),
+    /// The store takes nothing for so many milliseconds.
+    StoreStalls(u64),
+    /// The store has no room for so many milliseconds.
+    StoreFull(u64),
+}
+
+/// How quick the store is.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreHabit {
+    /// The longest time for which it gathers batches to commit them together, in milliseconds.
+    pub gather_millis: u64,
+    /// The longest time a commit takes, in milliseconds.
+    pub sync_millis: u64,
 }
 
 /// What a CONNECT says.

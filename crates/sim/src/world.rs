@@ -5,21 +5,23 @@
 //! both. It decides nothing about MQTT; it hands everything that crosses the engine's border to the oracle.
 
 mod act;
+mod disk;
 mod finish;
 mod network;
 mod server;
 
 use crate::client::{Client, LinkId};
 use crate::oracle::Oracle;
-use crate::script::{Script, Step};
+use crate::script::{ConnectWish, Script, Step};
 use crate::trace::Trace;
 use bytes::Bytes;
+use disk::Disk;
 use network::Link;
 use server::Host;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use weir_codec::{Connect, Packet};
-use weir_engine::{ConnectionKey, Instant, Lost, Remote};
+use weir_engine::{ConnectionKey, Instant, Lost, Remote, StoreTicket};
 
 /// Virtual time starts here.
 const START_MILLIS: u64 = 1_000;
@@ -61,7 +63,10 @@ pub(crate) struct World<'a> {
     queue: BinaryHeap<Reverse<Due>>,
     put: u64,
     events: u64,
+    /// How often the broker was started.
+    life: u64,
     hosts: Vec<Host>,
+    disk: Disk,
     links: Vec<Link>,
     clients: Vec<Client>,
     oracle: Oracle,
@@ -72,6 +77,8 @@ pub(crate) struct World<'a> {
 struct Due {
     at: u64,
     order: u64,
+    /// In which life of the broker it was put in.
+    life: u64,
     event: Event,
 }
 
@@ -128,11 +135,56 @@ pub(crate) enum Event {
     Flush { shard: usize },
     /// A shard's timer.
     Alarm { shard: usize, at: u64 },
+    /// The store begins to commit.
+    Commit,
+    /// What it committed lasts.
+    Committed,
+    /// A shard hears of it.
+    Stored { shard: usize, ticket: StoreTicket },
+    /// The store has room again.
+    Room,
+    /// The broker is started again.
+    Restart,
+    /// A client that was cut off comes back.
+    Return {
+        who: usize,
+        wish: Box<ConnectWish>,
+        number: u64,
+    },
+}
+
+impl Event {
+    /// Whether it happens within the broker, and ends with it.
+    fn is_of_broker(&self) -> bool {
+        match self {
+            Self::Mail { .. }
+            | Self::Adopt { .. }
+            | Self::Answer { .. }
+            | Self::Flush { .. }
+            | Self::Alarm { .. }
+            | Self::Commit
+            | Self::Committed
+            | Self::Stored { .. }
+            | Self::Room => true,
+            Self::Step(_)
+            | Self::ToServer { .. }
+            | Self::Read { .. }
+            | Self::ServerLost { .. }
+            | Self::ToClient { .. }
+            | Self::ClientLost { .. }
+            | Self::Resume { .. }
+            | Self::Unblock { .. }
+            | Self::Later { .. }
+            | Self::PingDue { .. }
+            | Self::Restart
+            | Self::Return { .. } => false,
+        }
+    }
 }
 
 impl<'a> World<'a> {
     fn new(script: &'a Script, readable: bool) -> Self {
-        let hosts = (0..script.shards).map(|index| Host::new(index, script));
+        let hosts = (0..script.shards).map(|index| Host::new(index, script.shards, script, 0));
         let clients = (0..script.clients).map(|index| Client::new(format!("c{index}")));
         Self {
             script,
@@ -140,7 +192,9 @@ impl<'a> World<'a> {
             queue: BinaryHeap::new(),
             put: 0,
             events: 0,
+            life: 0,
             hosts: hosts.collect(),
+            disk: Disk::new(script),
             links: Vec::new(),
             clients: clients.collect(),
             oracle: Oracle::new(script),
@@ -163,6 +217,7 @@ impl<'a> World<'a> {
         self.queue.push(Reverse(Due {
             at: at.max(self.now),
             order,
+            life: self.life,
             event,
         }));
     }
@@ -178,6 +233,9 @@ impl<'a> World<'a> {
                 break;
             }
             if let Some(Reverse(due)) = self.queue.pop() {
+                if due.life != self.life && due.event.is_of_broker() {
+                    continue;
+                }
                 self.now = due.at;
                 self.events += 1;
                 self.trace.number(due.at);
@@ -223,6 +281,12 @@ impl<'a> World<'a> {
             } => self.answer(shard, key, link, user.as_deref()),
             Event::Flush { shard } => self.flush(shard),
             Event::Alarm { shard, at } => self.alarm(shard, at),
+            Event::Commit => self.commit(),
+            Event::Committed => self.committed(),
+            Event::Stored { shard, ticket } => self.stored(shard, ticket),
+            Event::Room => self.has_room_again(),
+            Event::Restart => self.restart(),
+            Event::Return { who, wish, number } => self.come_back(who, wish, number),
         }
     }
 

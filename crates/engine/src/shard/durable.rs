@@ -37,6 +37,7 @@ impl Shard {
             }
         }
         self.promises.end_step();
+        self.roster.journal.mark = self.promises.step();
     }
 
     pub(super) fn handle_stored(&mut self, now: Instant, ticket: StoreTicket) {
@@ -151,12 +152,13 @@ impl Shard {
         }
     }
 
-    fn records_topic(&self, topic: &TopicName) -> bool {
+    /// Whether the retained message of this topic is this shard's to record.
+    pub(super) fn records_topic(&self, topic: &TopicName) -> bool {
         self.roster.journal.is_open() && self.home(topic.as_str().as_bytes()) == self.id
     }
 }
 
-fn will_record(session: SessionNumber, will: &Will) -> WillRecord {
+pub(super) fn will_record(session: SessionNumber, will: &Will) -> WillRecord {
     WillRecord {
         session,
         message: Arc::new(will.message.clone()),

@@ -1,8 +1,9 @@
 //! Beginning again with what lasted.
 //!
 //! Every shard is shown all records and takes those of the sessions whose home it is; retained messages go to all. The
-//! sessions are absent, until their clients come or their time is over: neither has happened when this returns, and
-//! no client may be let in before every shard has answered [`Shard::is_settled`].
+//! sessions are absent, until their clients come or their time is over: neither has happened when this returns. Until
+//! every shard has answered [`Shard::is_settled`] no client may be let in and no timeout told, or a will would miss
+//! subscriptions that other shards have not heard of yet.
 
 use super::Shard;
 use super::end::be_absent;

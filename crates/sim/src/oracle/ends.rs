@@ -9,7 +9,7 @@ use super::wire::{Phase, name};
 use crate::client::LinkId;
 use crate::message::Identity;
 use std::rc::Rc;
-use weir_codec::{Packet, Qos, ReasonCode, TopicFilter, Version};
+use weir_codec::{Packet, PacketType, Qos, ReasonCode, TopicFilter, Version};
 use weir_engine::{End, Refusal, Welcome};
 
 /// A client that takes no packet of this size may not be told what others are told.
@@ -52,18 +52,55 @@ impl Oracle {
             .filter(|session| session.shard == wire.shard)
             .count();
         let known = self.sessions.contains_key(connect.client_id.as_str());
-        (!known && here >= self.settings.max_sessions).then_some(Refusal::TooManySessions)
+        if !known && here >= self.settings.max_sessions {
+            return Some(Refusal::TooManySessions);
+        }
+        let is_new = !known || connect.clean_start;
+        let lasts = expiry_wished(connect).min(self.settings.session_expiry_max_seconds) > 0;
+        (is_new && lasts && self.is_full(wire.shard)).then_some(Refusal::StoreFull)
     }
 
-    pub(super) fn accepted(&mut self, shard: usize, link: LinkId, welcome: &Welcome) {
-        if self.step.must_accept.take() != Some(link) {
+    /// The engine lets a client in for good: at once, or when its session is kept.
+    pub(super) fn accepted(&mut self, link: LinkId, welcome: &Welcome) {
+        if self.step.must_accept == Some(link) {
+            self.claim(link);
+        }
+        let wire = &mut self.wires[link];
+        let is_second = std::mem::replace(&mut wire.is_welcomed, true);
+        if is_second || wire.phase != Phase::Connected {
             return self.fail(format!("link {link} was accepted and should not have been"));
         }
+        let wrong = welcome.session_present != wire.session_present
+            || welcome.keep_alive_seconds != wire.keep_alive_seconds
+            || *welcome.client_id != *wire.client_id;
+        let present = wire.session_present;
+        let needs = Rc::clone(&wire.welcome_needs);
+        // Who comes to read is let in, whatever the store can take.
+        let may = self.is_kept(&needs) || self.is_full(self.wires[link].shard);
+        if wrong {
+            self.fail(format!(
+                "link {link} was welcomed with {welcome:?}; session present: {present}"
+            ));
+        } else if !may {
+            self.fail(format!(
+                "link {link} was welcomed before its session is kept"
+            ));
+        }
+    }
+
+    pub(super) fn is_full(&self, shard: usize) -> bool {
+        self.durable.full.get(shard).copied().unwrap_or(false)
+    }
+
+    /// A client is let in: the session is its from now on, even where CONNACK waits for the store.
+    pub(super) fn claim(&mut self, link: LinkId) {
+        self.step.must_accept = None;
         let Some(connect) = self.wires[link].connect.clone() else {
             return self.fail(format!("link {link} was accepted without a CONNECT"));
         };
-        let client_id = welcome.client_id.as_str();
-        if !connect.client_id.is_empty() && connect.client_id != welcome.client_id {
+        let client_id = self.wires[link].named.clone();
+        let client_id = client_id.as_str();
+        if !connect.client_id.is_empty() && *connect.client_id != *client_id {
             return self.fail(format!("{client_id} is not what link {link} calls itself"));
         }
         if let Some(other) = self
@@ -77,20 +114,16 @@ impl Oracle {
         }
         self.discard_session(link);
         let present = self.sessions.contains_key(client_id);
+        let needs = self.needs(None);
         let wire = &mut self.wires[link];
+        let shard = wire.shard;
+        wire.welcome_needs = needs;
         wire.phase = Phase::Connected;
         wire.client_id = client_id.to_string();
         wire.session_present = present;
         // The Keep Alive begins when it is agreed on.
         wire.heard_at = self.now;
         wire.keep_alive_seconds = wire.keep_alive_of(&self.settings);
-        if welcome.session_present != present
-            || welcome.keep_alive_seconds != wire.keep_alive_seconds
-        {
-            let wrong =
-                format!("link {link} was welcomed with {welcome:?}; session present: {present}");
-            self.fail(wrong);
-        }
         self.begin_session(shard, link, client_id, &connect);
         self.take_back(client_id);
     }
@@ -132,11 +165,7 @@ impl Oracle {
         client_id: &str,
         connect: &weir_codec::Connect,
     ) {
-        let wished = match connect.version {
-            Version::V5 => connect.properties.session_expiry_interval().unwrap_or(0),
-            _ if connect.clean_start => 0,
-            _ => u32::MAX,
-        };
+        let wished = expiry_wished(connect);
         let will = connect.will.as_ref().and_then(|will| {
             let message = self
                 .messages
@@ -157,6 +186,7 @@ impl Oracle {
         session.is_limited = is_limited;
         session.expiry_seconds = wished.min(self.settings.session_expiry_max_seconds);
         session.expires_at = None;
+        session.is_durable |= self.durable.is_on && session.expiry_seconds > 0;
         // [MQTT-3.1.3-9]: a will that was still waiting is not sent once the session is taken up again.
         session.will = will;
         // What is too large for this connection need not be sent on it [MQTT-3.1.2-25].
@@ -195,6 +225,7 @@ impl Oracle {
                 }
                 End::QueueFull => self.may_be_overfull(link),
                 End::RetainedFull => self.step.may_be_full == Some(link) && !wire.is_v5(),
+                End::Shutdown => self.step.is_shutdown,
                 End::AnswerTooLarge => wire.max_packet_bytes() < CRAMPED_BYTES,
                 _ => false,
             };
@@ -264,15 +295,18 @@ impl Oracle {
         let in_3 = |reason: ReasonCode| {
             ReasonCode::from_connack_return_code(reason.connack_return_code()).unwrap_or(reason)
         };
-        let expected = match (is_ours, was, wire.is_v5()) {
-            (true, Phase::Connected, true) => Some(end.reason_code()),
-            (true, Phase::Deciding, is_v5) => {
-                let reason = match end {
-                    End::Refused(_) | End::AnswerTooLarge => end.reason_code(),
-                    _ => ReasonCode::ServerUnavailable,
-                };
-                Some(if is_v5 { reason } else { in_3(reason) })
-            }
+        let refused = || {
+            let reason = end.reason_code();
+            let reason = match reason.allowed_in(PacketType::ConnAck, true) {
+                true => reason,
+                false => ReasonCode::ServerUnavailable,
+            };
+            Some(if wire.is_v5() { reason } else { in_3(reason) })
+        };
+        let expected = match (is_ours, was) {
+            (true, Phase::Deciding) => refused(),
+            (true, Phase::Connected) if !wire.is_welcomed => refused(),
+            (true, Phase::Connected) if wire.is_v5() => Some(end.reason_code()),
             _ => None,
         };
         if told != expected {
@@ -320,11 +354,7 @@ impl Oracle {
             .debts
             .retain(|debt| debt.qos != Qos::AtMostOnce || matches!(debt.cause, Cause::Replay(_)));
         if session.expiry_seconds > 0 {
-            let never = session.expiry_seconds == u32::MAX;
-            session.expires_at = (!never).then(|| now + u64::from(session.expiry_seconds) * 1000);
-            if let Some(will) = &mut session.will {
-                will.due_at = Some(now + u64::from(will.delay_seconds) * 1000);
-            }
+            session.be_absent(now);
         }
         let is_over = session.expiry_seconds == 0;
         groups
@@ -342,15 +372,16 @@ impl Oracle {
         let Some(session) = self.sessions.remove(client_id) else {
             return;
         };
-        for debt in &session.debts {
-            // [MQTT-4.8.2-5]: what was meant for this member goes to nobody else.
-            group_of(&debt.cause)
-                .into_iter()
-                .for_each(|id| self.groups[id].must = false);
-        }
+        self.excuse_groups(&session.debts);
         if let Some(will) = session.will {
             self.publish(session.shard, client_id, &will.message);
         }
+    }
+
+    /// [MQTT-4.8.2-5]: what was meant for this member goes to nobody else.
+    pub(super) fn excuse_groups(&mut self, debts: &[Debt]) {
+        let groups = debts.iter().filter_map(|debt| group_of(&debt.cause));
+        groups.for_each(|id| self.groups[id].must = false);
     }
 
     /// A session without a connection: its will, its end.
@@ -389,6 +420,15 @@ impl Oracle {
         for (_, client_id) in due {
             self.wake(&client_id);
         }
+    }
+}
+
+/// The Session Expiry Interval that a CONNECT asks for.
+fn expiry_wished(connect: &weir_codec::Connect) -> u32 {
+    match connect.version {
+        Version::V5 => connect.properties.session_expiry_interval().unwrap_or(0),
+        _ if connect.clean_start => 0,
+        _ => u32::MAX,
     }
 }
 

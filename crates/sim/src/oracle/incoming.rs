@@ -3,13 +3,15 @@
 //! Each packet becomes answers that are owed, deliveries that are owed, or an end that must follow within the step. Rules
 //! are looked at in the order in which a client can tell them apart: what ends the connection comes before what is answered.
 
+use super::durable::Needs;
 use super::retained::Room;
 use super::routing::share;
 use super::sessions::{Cause, Subscription};
-use super::wire::{Phase, SubAckOwed};
+use super::wire::{AckOwed, Owed, Phase, SubAckOwed};
 use super::{Oracle, spoken};
 use crate::client::LinkId;
 use crate::message::{Identity, Message};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use weir_codec::{
     Ack, Connect, Delivery, Disconnect, Packet, Properties, Publish, Qos, ReasonCode,
@@ -27,7 +29,7 @@ impl Oracle {
                 let end = End::Violation(Violation::Unexpected(other.name()));
                 return self.must_end(link, end, "a packet before CONNECT");
             }
-            (Phase::Connected, _) => {}
+            (Phase::Connected, _) if wire.is_welcomed => {}
             _ => {
                 return self.fail(format!(
                     "link {link}: {packet:?} was read too early or too late"
@@ -83,6 +85,12 @@ impl Oracle {
             let end = End::Violation(Violation::PublishNotAuthorized);
             return self.must_end(link, end, "a PUBLISH that is not allowed");
         }
+        if self.is_full(shard) && publish.delivery != Delivery::AtMostOnce {
+            if self.wires[link].is_v5() {
+                return self.owe_ack(link, publish.delivery, vec![ReasonCode::QuotaExceeded]);
+            }
+            return self.must_end(link, End::StoreFull, "no room in the store");
+        }
         let message = self.message_of(link, publish, topic);
         let reach = self.publish(shard, &client_id, &message);
         self.owe_for(link, &client_id, publish, reach.room, reach.somebody);
@@ -137,12 +145,34 @@ impl Oracle {
     }
 
     fn owe_ack(&mut self, link: LinkId, delivery: Delivery, allowed: Vec<ReasonCode>) {
+        let Some(id) = delivery.packet_id() else {
+            return;
+        };
+        match delivery.qos() {
+            Qos::AtLeastOnce => self.owe_answer(link, id.get(), allowed, |owed| &mut owed.pubacks),
+            _ => self.owe_answer(link, id.get(), allowed, |owed| &mut owed.pubrecs),
+        };
+    }
+
+    /// An acknowledgement is owed, when what this step asks for is done.
+    fn owe_answer(
+        &mut self,
+        link: LinkId,
+        packet_id: u16,
+        reasons: Vec<ReasonCode>,
+        list: impl Fn(&mut Owed) -> &mut VecDeque<AckOwed>,
+    ) -> Rc<Needs> {
+        // A message published in this step says itself when it has come everywhere.
+        let published = self.step.published.take();
+        let needs = published.unwrap_or_else(|| self.needs(None));
         let owed = &mut self.wires[link].owed;
-        match delivery {
-            Delivery::AtMostOnce => {}
-            Delivery::AtLeastOnce(id) => owed.pubacks.push_back((id.get(), allowed)),
-            Delivery::ExactlyOnce(id) => owed.pubrecs.push_back((id.get(), allowed)),
-        }
+        needs.is_prompt.set(owed.has_no_acks());
+        list(owed).push_back(AckOwed {
+            packet_id,
+            reasons,
+            needs: Rc::clone(&needs),
+        });
+        needs
     }
 
     /// The topic of a PUBLISH, or what is wrong with it.
@@ -246,7 +276,10 @@ impl Oracle {
             }
             None => ReasonCode::PacketIdentifierNotFound,
         };
-        self.wires[link].owed.pubrels.push_back((id, vec![reason]));
+        let needs = self.owe_answer(link, id, vec![reason], |owed| &mut owed.pubrels);
+        if let Some(flight) = self.flight(link, id) {
+            flight.release_needs = needs;
+        }
     }
 
     fn receive_pubcomp(&mut self, link: LinkId, ack: &Ack) {
@@ -274,7 +307,7 @@ impl Oracle {
         } else {
             ReasonCode::PacketIdentifierNotFound
         };
-        self.wires[link].owed.pubcomps.push_back((id, vec![reason]));
+        self.owe_answer(link, id, vec![reason], |owed| &mut owed.pubcomps);
     }
 
     fn flight(&mut self, link: LinkId, id: u16) -> Option<&mut super::sessions::Flight> {
@@ -329,10 +362,12 @@ impl Oracle {
             reasons.push(spoken(reason, is_v5));
         }
         let packet_id = subscribe.packet_id.get();
+        let needs = self.needs(None);
         self.wires[link].owed.subacks.push_back(SubAckOwed {
             packet_id,
             reasons,
             confirms: Some(confirms),
+            needs,
         });
     }
 
@@ -347,7 +382,8 @@ impl Oracle {
         }
         let is_full = session.subscriptions.len() >= self.settings.max_subscriptions_per_session;
         let is_new = !session.subscriptions.contains_key(filter.as_str());
-        (is_full && is_new).then_some(ReasonCode::QuotaExceeded)
+        let can_last = !session.is_durable || !self.is_full(session.shard);
+        (is_full && is_new || !can_last).then_some(ReasonCode::QuotaExceeded)
     }
 
     /// Enters a subscription, and what it is owed of retained messages; returns its name and number.
@@ -398,10 +434,12 @@ impl Oracle {
             reasons.clear();
         }
         let packet_id = unsubscribe.packet_id.get();
+        let needs = self.needs(None);
         self.wires[link].owed.subacks.push_back(SubAckOwed {
             packet_id,
             reasons,
             confirms: None,
+            needs,
         });
     }
 

@@ -4,14 +4,17 @@
 //! debt; where several look alike, the oldest.
 
 use super::Oracle;
-use super::sessions::{Cause, Debt, Flight, Session};
-use super::wire::{Phase, Wire, name};
+use super::paying::settle;
+use super::sessions::{Cause, Flight, Session};
+use super::wire::{AckOwed, Phase, Wire, name};
 use crate::client::LinkId;
 use crate::message::Identity;
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use weir_codec::{
-    Ack, ConnAck, Decoder, Packet, Property, Publish, ReasonCode, SubAck, UnsubAck, Version,
+    Ack, ConnAck, Decoder, Delivery, Packet, Property, Publish, ReasonCode, SubAck, UnsubAck,
+    Version,
 };
 
 /// A property that belongs to one hop, not to the message.
@@ -61,6 +64,12 @@ impl Oracle {
         }
         if decoder.buffered_bytes() > 0 {
             self.fail(format!("link {link} was sent half a packet"));
+        }
+        let late = self.wires[link].owed.prompt().filter(|_| !is_last);
+        if let Some(id) = late {
+            self.fail(format!(
+                "link {link} waits for the acknowledgement of {id}, which waits for nothing"
+            ));
         }
         let wire = &mut self.wires[link];
         wire.decoder = (!is_last).then_some(decoder);
@@ -118,7 +127,7 @@ impl Oracle {
         let present = wire.session_present && wire.version != Version::V3_1;
         let accepts = connack.reason == ReasonCode::Success;
         let is_right = match wire.phase {
-            Phase::Connected => accepts && connack.session_present == present,
+            Phase::Connected if wire.is_welcomed => accepts && connack.session_present == present,
             _ => !accepts && !connack.session_present,
         };
         if is_second || !is_right {
@@ -133,18 +142,23 @@ impl Oracle {
         &mut self,
         link: LinkId,
         ack: &Ack,
-        list: impl Fn(&mut Wire) -> &mut VecDeque<(u16, Vec<ReasonCode>)>,
+        list: impl Fn(&mut Wire) -> &mut VecDeque<AckOwed>,
         kind: &str,
     ) {
         let wire = &mut self.wires[link];
         let is_v5 = wire.is_v5();
         let owed = list(wire).pop_front();
-        let is_right = owed.as_ref().is_some_and(|(id, reasons)| {
-            *id == ack.packet_id.get() && (!is_v5 || reasons.contains(&ack.reason))
+        let is_right = owed.as_ref().is_some_and(|owed| {
+            owed.packet_id == ack.packet_id.get() && (!is_v5 || owed.reasons.contains(&ack.reason))
         });
+        let is_kept = owed.as_ref().is_none_or(|owed| self.is_kept(&owed.needs));
         if !is_right {
             self.fail(format!(
                 "link {link} was sent {kind} {ack:?} instead of {owed:?}"
+            ));
+        } else if !is_kept {
+            self.fail(format!(
+                "link {link} was sent {kind} {ack:?} before what it promises is kept: {owed:?}"
             ));
         }
     }
@@ -167,7 +181,7 @@ impl Oracle {
             .owed
             .pubrels
             .front()
-            .is_some_and(|(owed, _)| *owed == id)
+            .is_some_and(|owed| owed.packet_id == id)
         {
             return self.answered(link, ack, |wire| &mut wire.owed.pubrels, "PUBREL");
         }
@@ -176,7 +190,15 @@ impl Oracle {
             .get_mut(&wire.client_id)
             .and_then(|session| session.flights.get_mut(&id));
         match flight {
-            Some(flight) if flight.is_released && flight.sent_on != link => flight.sent_on = link,
+            Some(flight) if flight.is_released && flight.sent_on != link => {
+                flight.sent_on = link;
+                let needs = Rc::clone(&flight.release_needs);
+                if !self.is_kept(&needs) {
+                    self.fail(format!(
+                        "link {link} was sent PUBREL {id} before PUBREC is kept"
+                    ));
+                }
+            }
             _ => self.fail(format!("link {link} was sent PUBREL {ack:?} for no reason")),
         }
     }
@@ -191,6 +213,12 @@ impl Oracle {
                 "link {link} was sent SUBACK or UNSUBACK {id} {reasons:?}"
             ));
         };
+        if !self.is_kept(&owed.needs) {
+            return self.fail(format!(
+                "link {link} was sent SUBACK {id} before it is kept"
+            ));
+        }
+        let wire = &self.wires[link];
         let Some(session) = self.sessions.get_mut(&wire.client_id) else {
             return;
         };
@@ -232,11 +260,19 @@ impl Oracle {
                 self.now,
             ),
         };
+        let (lasts, client_id) = (session.is_durable, session.client_id.clone());
         let receive_maximum = wire.receive_maximum();
         let outstanding = wire.outstanding.len();
         match sent {
             Err(why) => self.fail(format!("{who} was sent {identity:?}: {why} ({publish:?})")),
             Ok(paid) => self.paid(&paid),
+        }
+        if let (Delivery::ExactlyOnce(id), true) = (publish.delivery, lasts)
+            && !self.is_sent_for_good(&client_id, id.get())
+        {
+            self.fail(format!(
+                "{who} was sent {identity:?} before its packet id is kept"
+            ));
         }
         if outstanding > receive_maximum {
             self.fail(format!("{who}: {outstanding} messages unacknowledged, its Receive Maximum is {receive_maximum}"));
@@ -306,6 +342,11 @@ fn numbered(
     now: u64,
 ) -> Result<Vec<Cause>, String> {
     wire.outstanding.insert(id);
+    // What was too large for some connection need not come any more, and a crash begins the circle of ids anew.
+    let is_new = |flight: &Flight| flight.is_optional && flight.identity != *identity;
+    if session.flights.get(&id).is_some_and(is_new) {
+        session.flights.remove(&id);
+    }
     if let Some(flight) = session.flights.get_mut(&id) {
         // [promise 3]
         if !publish.dup || flight.identity != *identity || flight.qos != publish.delivery.qos() {
@@ -320,10 +361,13 @@ fn numbered(
         if flight.sent_on == link {
             return Err("sent again without a new connection".into());
         }
-        if flight.number < wire.resent {
+        // A QoS 2 message that waits for the store is overtaken by others when it is sent first, and not when it is
+        // sent again.
+        let resent = &mut wire.resent[flight.qos as usize];
+        if flight.number < *resent {
             return Err("sent again out of order".into());
         }
-        wire.resent = flight.number;
+        *resent = flight.number;
         flight.sent_on = link;
         return Ok(Vec::new());
     }
@@ -333,144 +377,21 @@ fn numbered(
     // With DUP and unknown: it was in an output that its connection took along, so nobody saw it.
     let cause = settle(session, wire, publish, topic, identity, now)?;
     let latest = session.flights.values().map(|flight| flight.number).max();
-    let number = latest.unwrap_or(0).max(wire.resent) + 1;
+    let number = latest
+        .unwrap_or(0)
+        .max(*wire.resent.iter().max().unwrap_or(&0))
+        + 1;
     session.flights.insert(
         id,
         Flight {
             identity: identity.clone(),
             qos: publish.delivery.qos(),
             is_released: false,
+            release_needs: Rc::default(),
             sent_on: link,
             number,
             is_optional: false,
         },
     );
     Ok(cause)
-}
-
-/// Strikes off the debt that a PUBLISH pays.
-fn settle(
-    session: &mut Session,
-    wire: &Wire,
-    publish: &Publish,
-    topic: &str,
-    identity: &Identity,
-    now: u64,
-) -> Result<Vec<Cause>, String> {
-    let mut owed = None;
-    let mut required = None;
-    let mut causes = Vec::new();
-    let mut alike = Vec::new();
-    for (index, debt) in session.debts.iter().enumerate() {
-        if debt.instance.message.identity() != *identity || !is_in_form(debt, wire, publish, now) {
-            continue;
-        }
-        if !is_in_order(session, debt) {
-            continue;
-        }
-        // Of several that look alike the oldest is paid, and one of them fewer has to be given.
-        let is_better = |other: usize| {
-            let expired = |debt: &Debt| debt.is_expired(wire.transmitted_at);
-            expired(&session.debts[other]) && !expired(debt)
-        };
-        if owed.is_none_or(is_better) {
-            owed = Some(index);
-        }
-        let is_own = |debt: &Debt| !matches!(debt.cause, Cause::Group(_));
-        if debt.must
-            && required.is_none_or(|other: usize| !is_own(&session.debts[other]) && is_own(debt))
-        {
-            required = Some(index);
-        }
-        causes.push(debt.cause.clone());
-        alike.push(index);
-    }
-    let Some(index) = owed else {
-        let near = lookalikes(session, identity);
-        return Err(format!("not owed (on {topic}); owed is {near:?}"));
-    };
-    if alike.len() > 1 && !wire.is_v5() {
-        alike
-            .iter()
-            .for_each(|other| session.debts[*other].is_vague = true);
-    }
-    if let Some(required) = required {
-        session.debts[required].must = false;
-    }
-    let debt = session.debts.remove(index);
-    let message = &debt.instance.message;
-    if publish.payload != message.payload || topic != message.topic.as_str() {
-        return Err("not the bytes that were published".into());
-    }
-    if !matches!(debt.cause, Cause::Replay(_)) && matches!(identity, Identity::Numbered(_)) {
-        session.last.insert(stream(&debt), debt.instance.number);
-    }
-    // It was put into the output after the engine was last asked for it, if it was not sent before.
-    if !publish.dup && debt.is_expired(wire.transmitted_at) && wire.transmitted_at < now {
-        return Err("its Message Expiry Interval has passed".into());
-    }
-    Ok(causes)
-}
-
-/// What is owed of this message in whatever form, for the reader of a failure.
-fn lookalikes(session: &Session, identity: &Identity) -> Vec<String> {
-    session
-        .debts
-        .iter()
-        .filter(|debt| debt.instance.message.identity() == *identity)
-        .map(|debt| {
-            format!(
-                "q{} retain {} ids {:?} {:?} in order {}",
-                debt.qos as u8,
-                debt.retain,
-                debt.identifiers,
-                debt.cause,
-                is_in_order(session, debt)
-            )
-        })
-        .collect()
-}
-
-/// [promise 5]: per publisher, topic and QoS. What is retained is not part of any stream.
-fn is_in_order(session: &Session, debt: &Debt) -> bool {
-    let last = session.last.get(&stream(debt)).copied().unwrap_or(0);
-    let is_named = matches!(debt.instance.message.identity(), Identity::Numbered(_));
-    matches!(debt.cause, Cause::Replay(_)) || !is_named || debt.instance.number >= last
-}
-
-fn stream(debt: &Debt) -> (String, &'static str, u8) {
-    let instance = &debt.instance;
-    (
-        instance.publisher.clone(),
-        instance.message.topic_text,
-        instance.message.qos as u8,
-    )
-}
-
-/// Whether a PUBLISH looks as this debt wants it.
-fn is_in_form(debt: &Debt, wire: &Wire, publish: &Publish, now: u64) -> bool {
-    let message = &debt.instance.message;
-    let same = debt.qos == publish.delivery.qos() && debt.retain == publish.retain;
-    if !same || !wire.is_v5() {
-        return same && publish.properties.is_empty();
-    }
-    let mut identifiers: Vec<u32> = publish.properties.subscription_identifiers().collect();
-    identifiers.sort_unstable();
-    let properties = publish
-        .properties
-        .iter()
-        .filter(|property| !is_transport(property));
-    // [MQTT-3.3.2-6]: what is left of the Message Expiry Interval, counted somewhere between the last time the engine was
-    // asked for its output and now.
-    let left = |at: u64| {
-        let until = debt.instance.expires_at?;
-        u32::try_from(until.saturating_sub(at).div_ceil(1000)).ok()
-    };
-    let life = publish.properties.message_expiry_interval();
-    let life_is_right = life.is_some() == debt.instance.expires_at.is_some()
-        && life >= left(now)
-        && life <= left(wire.transmitted_at.min(now));
-    (debt.is_vague || identifiers == debt.identifiers)
-        && properties.eq(message.properties.iter())
-        && life_is_right
 }

@@ -7,18 +7,20 @@
 use super::routing::Instance;
 use super::sessions::Cause;
 use super::{LATE_MILLIS, Oracle, matches};
-use crate::message::Message;
+use crate::message::{Identity, Message};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// All values, and for each topic those that were set for it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Retained {
     values: Vec<Value>,
     topics: BTreeMap<String, Vec<usize>>,
+    /// Until when timers are late, the broker having been started just now.
+    pub(super) late_until: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Value {
     /// `None`: a deletion.
     pub(crate) message: Option<Rc<Message>>,
@@ -77,7 +79,8 @@ impl Retained {
         // One that has expired is tidied away by a timer, which may be late.
         let is_message = |id: &usize| {
             let value = &self.values[*id];
-            value.message.is_some() && value.expires_at.is_none_or(|at| at + LATE_MILLIS > now)
+            let may_last = |at: u64| at + LATE_MILLIS > now || now <= self.late_until;
+            value.message.is_some() && value.expires_at.is_none_or(may_last)
         };
         let lasts = |id: &usize| {
             self.values[*id].expires_at.is_none_or(|at| at > now) && !self.values[*id].is_doubtful
@@ -85,6 +88,26 @@ impl Retained {
         let surely =
             !candidates.is_empty() && candidates.iter().all(|id| is_message(id) && lasts(id));
         (surely, candidates.iter().any(is_message))
+    }
+
+    /// The broker was started again: every shard has what the home of each topic had, which may be what any had.
+    pub(super) fn restart(&mut self, shards: usize, shards_before: usize) {
+        let topics: Vec<String> = self.topics.keys().cloned().collect();
+        for topic in topics {
+            let of_shard = |shard| self.candidates(shard, &topic);
+            let each: Vec<Vec<usize>> = (0..shards_before).map(of_shard).collect();
+            let may_be_nothing = each.iter().any(Vec::is_empty);
+            let possible: BTreeSet<usize> = each.into_iter().flatten().collect();
+            for id in self.topics.get(&topic).into_iter().flatten() {
+                let value = &mut self.values[*id];
+                value.known.clear();
+                if possible.contains(id) {
+                    value.known.extend(0..shards);
+                    value.beats.retain(|other| !possible.contains(other));
+                    value.is_doubtful |= may_be_nothing;
+                }
+            }
+        }
     }
 
     fn room(&self, shard: usize, message: &Message, now: u64, limit: usize) -> Room {
@@ -119,12 +142,11 @@ impl Oracle {
         if !message.retain {
             return (Room::Yes, None);
         }
-        let room = self.retained.room(
-            shard,
-            message,
-            self.now,
-            self.settings.max_retained_messages,
-        );
+        let limit = self.settings.max_retained_messages;
+        let room = match self.is_full(shard) {
+            true => Room::No,
+            false => self.retained.room(shard, message, self.now, limit),
+        };
         if room == Room::No {
             return (room, None);
         }
@@ -154,6 +176,7 @@ impl Oracle {
             publisher: String::new(),
             expires_at,
             value: Some(id),
+            needs: Rc::default(),
         });
         self.retained.values.push(Value {
             message: (!message.payload.is_empty()).then(|| Rc::clone(message)),
@@ -257,6 +280,11 @@ impl Oracle {
                     && !value.is_doubtful
                     && instance.message.wire_bytes_at_most() <= limit;
                 let debt = self.replay_debt(&instance, &subscription, filter, must);
+                if let (Identity::Numbered(number), true) =
+                    (debt.instance.message.identity(), self.durable.is_on)
+                {
+                    self.count_entered(client_id, number);
+                }
                 if let Some(session) = self.sessions.get_mut(client_id) {
                     session.debts.push(debt);
                 }

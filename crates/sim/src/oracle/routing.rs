@@ -4,6 +4,7 @@
 //! A message reaches the sessions of another shard when it arrives there; what is subscribed to then is what counts. That
 //! it must be forwarded at all is a promise to everyone whose SUBACK has left.
 
+use super::durable::Needs;
 use super::retained::Room;
 use super::sessions::{Cause, Debt, GroupDebt, Subscription};
 use super::{Oracle, matches};
@@ -22,6 +23,8 @@ pub(crate) struct Instance {
     pub(crate) expires_at: Option<u64>,
     /// The retained value it set, if it did.
     pub(crate) value: Option<usize>,
+    /// What its acknowledgement waits for.
+    pub(crate) needs: Rc<Needs>,
 }
 
 /// What has to follow from a publication within its step.
@@ -80,7 +83,9 @@ impl Oracle {
             publisher: publisher.to_string(),
             expires_at,
             value,
+            needs: self.needs(Some(message.identity())),
         });
+        self.step.published = Some(Rc::clone(&instance.needs));
         self.fan_out(shard, Some(publisher), &instance);
         let mut must = self.promised_shards(shard, message.topic.as_str());
         let is_retained = message.retain && room == Room::Yes;
@@ -224,7 +229,14 @@ impl Oracle {
             }
         }
         let must = debt.must;
+        let number = match debt.instance.message.identity() {
+            Identity::Numbered(number) if debt.qos == Qos::ExactlyOnce => Some(number),
+            _ => None,
+        };
         session.debts.push(debt);
+        if let Some(number) = number.filter(|_| self.durable.is_on) {
+            self.count_entered(client_id, number);
+        }
         must
     }
 
@@ -326,6 +338,12 @@ impl Oracle {
         routed.forwarded.insert(to);
         routed.is_retained |= retains;
         let instance = Rc::clone(&routed.instance);
+        if self.durable.is_on && instance.message.qos != Qos::AtMostOnce {
+            instance
+                .needs
+                .unarrived
+                .set(instance.needs.unarrived.get() + 1);
+        }
         let mut twice = None;
         let mut elsewhere = Vec::new();
         for filter in groups {
@@ -375,6 +393,13 @@ impl Oracle {
         };
         if instance.message.identity() != identity {
             return self.fail(format!("mail from {from} to {to} out of order"));
+        }
+        if self.durable.is_on && instance.message.qos != Qos::AtMostOnce {
+            instance
+                .needs
+                .unarrived
+                .set(instance.needs.unarrived.get() - 1);
+            self.step.needs.push(Rc::clone(&instance.needs));
         }
         if let Some(value) = instance.value {
             self.value_arrived(to, value);

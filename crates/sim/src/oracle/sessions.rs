@@ -3,6 +3,7 @@
 //! A debt is entered when a message reaches the session's shard and struck off when it is sent. It has to be paid (`must`)
 //! until something excuses it; what excuses it is always a rule of MQTT or a configured limit, named where it is set.
 
+use super::durable::Needs;
 use super::routing::Instance;
 use crate::client::LinkId;
 use crate::message::{Identity, Message};
@@ -10,12 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use weir_codec::Qos;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) client_id: String,
     pub(crate) shard: usize,
     pub(crate) link: Option<LinkId>,
     pub(crate) is_limited: bool,
+    /// Whether the store has it: it did once ask to outlive its connection.
+    pub(crate) is_durable: bool,
     pub(crate) expiry_seconds: u32,
     pub(crate) expires_at: Option<u64>,
     pub(crate) will: Option<Will>,
@@ -28,10 +31,13 @@ pub(crate) struct Session {
     pub(crate) flights: BTreeMap<u16, Flight>,
     pub(crate) debts: Vec<Debt>,
     /// The last message of each publisher, topic and QoS that it was given.
-    pub(crate) last: BTreeMap<(String, &'static str, u8), u64>,
+    pub(crate) last: BTreeMap<Stream, u64>,
 }
 
-#[derive(Debug)]
+/// What keeps its order: publisher, topic, the QoS it was published with and the one it is delivered with.
+pub(crate) type Stream = (String, &'static str, u8, u8);
+
+#[derive(Clone, Debug)]
 pub(crate) struct Will {
     pub(crate) message: Rc<Message>,
     pub(crate) delay_seconds: u32,
@@ -51,11 +57,13 @@ pub(crate) struct Subscription {
 }
 
 /// A message in flight to the client.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Flight {
     pub(crate) identity: Identity,
     pub(crate) qos: Qos,
     pub(crate) is_released: bool,
+    /// What a PUBREL waits for.
+    pub(crate) release_needs: Rc<Needs>,
     pub(crate) sent_on: LinkId,
     /// The order in which they were first sent.
     pub(crate) number: u64,
@@ -74,7 +82,7 @@ pub(crate) enum Cause {
 }
 
 /// A delivery that a session is owed, or may be given.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Debt {
     pub(crate) instance: Rc<Instance>,
     pub(crate) qos: Qos,
@@ -93,7 +101,7 @@ pub(crate) struct Debt {
 }
 
 /// A message owed to one member of a shared subscription.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct GroupDebt {
     pub(crate) filter: String,
     pub(crate) instance: Rc<Instance>,
@@ -108,6 +116,7 @@ impl Session {
             shard,
             link: None,
             is_limited: false,
+            is_durable: false,
             expiry_seconds: 0,
             expires_at: None,
             will: None,
@@ -127,6 +136,15 @@ impl Session {
         }
         let will = self.will.as_ref().and_then(|will| will.due_at);
         [will, self.expires_at].into_iter().flatten().min()
+    }
+
+    /// It has had no connection since then: when its will is due and when it ends.
+    pub(crate) fn be_absent(&mut self, since: u64) {
+        let never = self.expiry_seconds == u32::MAX;
+        self.expires_at = (!never).then(|| since + u64::from(self.expiry_seconds) * 1000);
+        if let Some(will) = &mut self.will {
+            will.due_at = Some(since + u64::from(will.delay_seconds) * 1000);
+        }
     }
 
     /// The most that can be waiting in its queue: what it is owed and has not been sent. Part of it may be in an output

@@ -31,6 +31,9 @@ pub(crate) enum Told<'a> {
         from: usize,
         remote: &'a Remote,
     },
+    /// The store has kept what this shard asked for up to a ticket.
+    Stored(u64),
+    StoreFull(bool),
     Timeout,
     Transmit,
 }
@@ -44,6 +47,8 @@ impl Told<'_> {
             Self::Closed { link, .. } => (21, *link),
             Self::Authenticated { link, .. } => (22, *link),
             Self::Remote { from, remote } => (23 + from, remote.cost_bytes()),
+            Self::Stored(ticket) => (32, usize::try_from(*ticket).unwrap_or(0)),
+            Self::StoreFull(is_full) => (33, usize::from(*is_full)),
             Self::Timeout => (30, 0),
             Self::Transmit => (31, 0),
         };

@@ -2,8 +2,10 @@
 //!
 //! It keeps its number when it moves to another shard. Answers of one kind are owed in the order of what they answer.
 
+use super::durable::Needs;
 use crate::client::LinkId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 use weir_codec::{Connect, Decoder, Packet, ReasonCode, TopicName, Version};
 use weir_engine::Settings;
 
@@ -30,11 +32,17 @@ pub(crate) struct Wire {
     pub(crate) version: Version,
     pub(crate) connect: Option<Connect>,
     pub(crate) client_id: String,
+    /// What it is called while it is being decided on; assigned if it did not say.
+    pub(crate) named: String,
     pub(crate) keep_alive_seconds: u16,
     pub(crate) misbehaves: bool,
     /// What the CONNACK must say of the session.
     pub(crate) session_present: bool,
     pub(crate) connack_seen: bool,
+    /// Whether the engine has let the client in for good.
+    pub(crate) is_welcomed: bool,
+    /// What CONNACK waits for.
+    pub(crate) welcome_needs: Rc<Needs>,
     /// Whether it was sent, at some moment, everything there was for it: before that, a full queue does not end it.
     pub(crate) is_caught_up: bool,
     pub(crate) last: Option<Packet>,
@@ -44,20 +52,28 @@ pub(crate) struct Wire {
     pub(crate) aliases_out: BTreeMap<u16, String>,
     /// Packet ids published on this connection and not acknowledged.
     pub(crate) outstanding: BTreeSet<u16>,
-    /// Up to which message in flight was sent again.
-    pub(crate) resent: u64,
+    /// Up to which message in flight was sent again, of each QoS.
+    pub(crate) resent: [u64; 3],
     pub(crate) owed: Owed,
 }
 
 /// The answers that are still to come, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Owed {
-    pub(crate) pubacks: VecDeque<(u16, Vec<ReasonCode>)>,
-    pub(crate) pubrecs: VecDeque<(u16, Vec<ReasonCode>)>,
-    pub(crate) pubrels: VecDeque<(u16, Vec<ReasonCode>)>,
-    pub(crate) pubcomps: VecDeque<(u16, Vec<ReasonCode>)>,
+    pub(crate) pubacks: VecDeque<AckOwed>,
+    pub(crate) pubrecs: VecDeque<AckOwed>,
+    pub(crate) pubrels: VecDeque<AckOwed>,
+    pub(crate) pubcomps: VecDeque<AckOwed>,
     pub(crate) subacks: VecDeque<SubAckOwed>,
     pub(crate) pings: u32,
+}
+
+/// An acknowledgement to come.
+#[derive(Debug)]
+pub(crate) struct AckOwed {
+    pub(crate) packet_id: u16,
+    pub(crate) reasons: Vec<ReasonCode>,
+    pub(crate) needs: Rc<Needs>,
 }
 
 /// A SUBACK or UNSUBACK to come; they come in the order of what they answer.
@@ -67,6 +83,7 @@ pub(crate) struct SubAckOwed {
     pub(crate) reasons: Vec<ReasonCode>,
     /// The subscriptions it confirms, each with its number; `None`: an UNSUBACK.
     pub(crate) confirms: Option<Vec<(String, u64)>>,
+    pub(crate) needs: Rc<Needs>,
 }
 
 impl Wire {
@@ -81,17 +98,20 @@ impl Wire {
             version: Version::V3_1_1,
             connect: None,
             client_id: String::new(),
+            named: String::new(),
             keep_alive_seconds: 0,
             misbehaves: false,
             session_present: false,
             connack_seen: false,
+            is_welcomed: false,
+            welcome_needs: Rc::default(),
             is_caught_up: false,
             last: None,
             decoder: None,
             aliases_in: BTreeMap::new(),
             aliases_out: BTreeMap::new(),
             outstanding: BTreeSet::new(),
-            resent: 0,
+            resent: [0; 3],
             owed: Owed::default(),
         }
     }
@@ -155,9 +175,23 @@ impl Wire {
 
 impl Owed {
     pub(crate) fn is_empty(&self) -> bool {
-        let acks = [&self.pubacks, &self.pubrecs, &self.pubrels, &self.pubcomps];
         // A ping may have come this very moment.
-        acks.iter().all(|list| list.is_empty()) && self.subacks.is_empty() && self.pings <= 1
+        self.has_no_acks() && self.subacks.is_empty() && self.pings <= 1
+    }
+
+    fn acks(&self) -> [&VecDeque<AckOwed>; 4] {
+        [&self.pubacks, &self.pubrecs, &self.pubrels, &self.pubcomps]
+    }
+
+    pub(crate) fn has_no_acks(&self) -> bool {
+        self.acks().iter().all(|list| list.is_empty())
+    }
+
+    /// An acknowledgement that nothing speaks against.
+    pub(crate) fn prompt(&self) -> Option<u16> {
+        let mut fronts = self.acks().into_iter().filter_map(VecDeque::front);
+        let prompt = fronts.find(|owed| owed.needs.is_prompt.get());
+        prompt.map(|owed| owed.packet_id)
     }
 }
 

@@ -17,6 +17,9 @@ use weir_engine::Lost;
 /// How long a server waits for a CONNECT.
 const HANDSHAKE_MILLIS: u64 = 10_000;
 
+/// How long a client waits before it tries again to connect.
+const RETRY_MILLIS: u64 = 50;
+
 /// Messages of one step are numbered below this.
 const MESSAGES_PER_STEP: u64 = 1000;
 
@@ -26,8 +29,17 @@ impl World<'_> {
             format!("#{} c{}> {:?}", step.number, step.client, step.action)
         });
         let who = step.client;
-        if let Action::Connect(wish) = &step.action {
-            return self.connect(who, wish, step.number);
+        match &step.action {
+            Action::Connect(_) if !self.is_open() => {
+                // Nobody is at home: the client tries again.
+                let again = Event::Step(Box::new(step.clone()));
+                return self.put(self.now + RETRY_MILLIS, again);
+            }
+            Action::Connect(wish) => return self.connect(who, wish, step.number),
+            Action::Crash(down_millis) => return self.crash(*down_millis, step.number),
+            Action::StoreStalls(millis) => return self.stall_store(*millis),
+            Action::StoreFull(millis) => return self.fill_store(*millis),
+            _ => {}
         }
         let client = &mut self.clients[who];
         if let Action::Habit(habit) = step.action {
@@ -67,7 +79,11 @@ impl World<'_> {
             }
             Action::Ping => self.send(who, &Packet::PingReq),
             Action::Misbehave(misdeed) => self.misbehave(who, link, *misdeed, step.number),
-            Action::Connect(_) | Action::Habit(_) => {}
+            Action::Connect(_)
+            | Action::Habit(_)
+            | Action::Crash(_)
+            | Action::StoreStalls(_)
+            | Action::StoreFull(_) => {}
         }
     }
 
@@ -84,6 +100,10 @@ impl World<'_> {
         self.links.push(link);
         // An earlier transport of the client goes on without anybody at its end who answers: as a second device would.
         self.clients[who].begin(id, wish);
+        if wish.clean_start {
+            let name = self.clients[who].name.clone();
+            self.oracle.forgets(&name);
+        }
         let packet = Packet::Connect(Box::new(connect(
             &self.clients[who].name,
             wish,
@@ -290,6 +310,13 @@ impl World<'_> {
         let who = self.links[id].client;
         let was_accepted = self.clients[who].accepted;
         for answers in self.clients[who].receive(bytes) {
+            if answers.is_anew {
+                let name = self.clients[who].name.clone();
+                self.oracle.forgets(&name);
+            }
+            if let Some(number) = answers.taken {
+                self.oracle.taken(id, number);
+            }
             for packet in answers.prompt {
                 self.send(who, &packet);
             }

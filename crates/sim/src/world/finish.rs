@@ -19,6 +19,9 @@ const END_STEPS: u64 = 1_000_000;
 /// How often everybody is asked to take what waits.
 const ROUNDS: u64 = 3;
 
+/// How many seconds the broker may take to come back.
+const WAITS: usize = 120;
+
 /// Names that are tried until every shard has a guest.
 const GUESTS: usize = 64;
 
@@ -44,6 +47,12 @@ impl World<'_> {
     }
 
     fn calm_down(&mut self) {
+        for _ in 0..WAITS {
+            if self.is_open() && !self.is_store_stuck() || self.is_over() {
+                break;
+            }
+            self.pass(1);
+        }
         for who in 0..self.clients.len() {
             self.clients[who].habit = Habit::Prompt;
         }
@@ -78,7 +87,7 @@ impl World<'_> {
                 }
                 self.clients[who].habit = Habit::Prompt;
                 // What it would send again might break a rule once more.
-                self.clients[who].forget_session();
+                self.clients[who].forget_sent();
                 let number = END_STEPS + round * 1000 + index as u64;
                 self.connect(
                     who,
@@ -99,6 +108,7 @@ impl World<'_> {
     fn client_called(&mut self, name: &str) -> usize {
         let known = self.clients.iter().position(|client| client.name == name);
         known.unwrap_or_else(|| {
+            self.oracle.forgets(name);
             self.clients.push(Client::new(name.to_string()));
             self.clients.len() - 1
         })
@@ -198,6 +208,7 @@ impl World<'_> {
             let host = &self.hosts[index];
             self.oracle.check_footprint(index, &host.shard, host.empty);
         }
+        self.oracle.check_store_empty();
     }
 
     fn cut_now(&mut self, who: usize, link: usize) {

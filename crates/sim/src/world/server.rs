@@ -52,14 +52,11 @@ impl Permissions for Limited {
 }
 
 impl Host {
-    pub(crate) fn new(index: u16, script: &Script) -> Self {
-        let shards = usize::from(script.shards);
-        let shard = Shard::new(
-            ShardId(index),
-            script.shards,
-            script.settings.clone(),
-            script.seed,
-        );
+    pub(crate) fn new(index: u16, count: u16, script: &Script, life: u64) -> Self {
+        let shards = usize::from(count);
+        // Another seed each time: other homes, other orders.
+        let seed = script.seed ^ life.rotate_right(8);
+        let shard = Shard::new(ShardId(index), count, script.settings.clone(), seed);
         Self {
             empty: shard.footprint(),
             shard,
@@ -68,14 +65,14 @@ impl Host {
             mail_at: vec![0; shards],
             flush_due: false,
             armed: None,
-            random: Random::of(script.seed, MAIL, u64::from(index)),
+            random: Random::of(script.seed, MAIL, (life << 16) + u64::from(index)),
         }
     }
 }
 
 impl World<'_> {
     /// Hands an input to a shard, with everything that follows from it.
-    fn tell(&mut self, shard: usize, told: &Told<'_>, input: Input) {
+    pub(super) fn tell(&mut self, shard: usize, told: &Told<'_>, input: Input) {
         let now = self.now;
         self.trace.line(now, || format!("s{shard} <- {told:?}"));
         told.hash(shard, &mut self.trace);
@@ -87,7 +84,7 @@ impl World<'_> {
     }
 
     /// After anything was told to a shard: its effects, its flush, its alarm.
-    fn after(&mut self, shard: usize) {
+    pub(super) fn after(&mut self, shard: usize) {
         while let Some(effect) = self.hosts[shard].shard.poll_effect() {
             self.carry_out(shard, effect);
         }
@@ -101,6 +98,10 @@ impl World<'_> {
             self.put(at, Event::Flush { shard });
         }
         self.arm(shard);
+        // Nobody is let in before everybody knows what was restored.
+        if self.oracle.is_settling && self.hosts.iter().all(|host| host.shard.is_settled()) {
+            self.oracle.settled(self.now);
+        }
     }
 
     fn arm(&mut self, shard: usize) {
@@ -109,10 +110,15 @@ impl World<'_> {
             return;
         };
         if host.armed.is_none_or(|armed| next < armed) {
-            host.armed = Some(next);
-            let late = host.random.pick(&[0, 0, 0, LATE_MILLIS]);
-            self.put(next + late, Event::Alarm { shard, at: next });
+            self.arm_at(shard, next);
         }
+    }
+
+    fn arm_at(&mut self, shard: usize, at: u64) {
+        let host = &mut self.hosts[shard];
+        host.armed = Some(at);
+        let late = host.random.pick(&[0, 0, 0, LATE_MILLIS]);
+        self.put(at + late, Event::Alarm { shard, at });
     }
 
     pub(super) fn alarm(&mut self, shard: usize, at: u64) {
@@ -120,6 +126,10 @@ impl World<'_> {
             return;
         }
         self.hosts[shard].armed = None;
+        if self.oracle.is_settling {
+            // A will that is due waits until everybody knows who wants it.
+            return self.arm_at(shard, self.now + 1);
+        }
         let next = self.hosts[shard].shard.next_timeout();
         if next.is_some_and(|next| next.as_millis() <= self.now) {
             self.tell(shard, &Told::Timeout, Input::Timeout);
@@ -243,8 +253,12 @@ impl World<'_> {
         let link = link_of(&effect).and_then(|key| self.hosts[shard].links.get(&key).copied());
         self.oracle.effect(now, shard, link, &effect);
         let Some(link) = link else {
-            if let Effect::Forward { to, remote } = effect {
-                self.hosts[shard].outgoing[usize::from(to.0)].push(remote);
+            match effect {
+                Effect::Forward { to, remote } => {
+                    self.hosts[shard].outgoing[usize::from(to.0)].push(remote);
+                }
+                Effect::Store { ticket, changes } => self.ask_store(shard, ticket, &changes),
+                _ => {}
             }
             return;
         };

@@ -1,0 +1,336 @@
+//! What must last: which answers may leave, and what the model is after a crash.
+//!
+//! Batches are numbered in the order in which they are asked for. An answer names the last batch that it promises, its own
+//! step's and those of other shards that its message went to, and may not leave before that is kept. Each time the store
+//! begins to commit, the model is photographed; a crash sets it back to the photograph of what was kept, for that is
+//! exactly what the broker must remember. So nothing here knows how records look: that they hold the whole state shows
+//! afterwards, when everything owed before the crash is still owed.
+
+use super::Oracle;
+use super::retained::Retained;
+use super::sessions::{Cause, Debt, GroupDebt, Session};
+use super::wire::Phase;
+use crate::client::LinkId;
+use crate::message::Identity;
+use crate::script::{Action, Script, Step};
+use crate::table::Table;
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use weir_codec::Qos;
+use weir_engine::{Change, Key, Record, SessionNumber, Stage};
+
+/// What an answer waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Needs {
+    /// The last batch that has to be kept.
+    pub(crate) batch: Cell<u64>,
+    /// How many other shards a message has not reached yet that are to say so.
+    pub(crate) unarrived: Cell<u32>,
+    /// Whether it waits for nothing: then it has to leave with the next bytes.
+    pub(crate) is_prompt: Cell<bool>,
+    /// The message that is acknowledged.
+    message: Option<Identity>,
+}
+
+/// The durable side of the model.
+#[derive(Default)]
+pub(super) struct Durable {
+    pub(super) is_on: bool,
+    /// Whether anybody will look at photographs.
+    may_crash: bool,
+    /// What was asked for so far.
+    asked: Table,
+    /// What is kept.
+    kept: Table,
+    pending: VecDeque<Vec<Change>>,
+    asked_batches: u64,
+    kept_batches: u64,
+    /// The model at the begin of each commit, the last one kept first.
+    photographs: VecDeque<Photograph>,
+    /// Of each shard, whether it was told that there is no room.
+    pub(super) full: Vec<bool>,
+    /// How often a client was owed a message with QoS 2, by the number of the debt, and how often it took it.
+    entered: BTreeMap<(String, u64), Vec<u64>>,
+    taken: BTreeMap<(String, u64), usize>,
+}
+
+/// Everything of the model that lasts.
+#[derive(Default)]
+struct Photograph {
+    batches: u64,
+    count: u64,
+    sessions: BTreeMap<String, Session>,
+    groups: Vec<GroupDebt>,
+    retained: Retained,
+}
+
+impl Durable {
+    pub(super) fn new(script: &Script) -> Self {
+        let crashes = |step: &Step| matches!(step.action, Action::Crash(_));
+        Self {
+            is_on: script.settings.is_durable,
+            may_crash: script.steps.iter().any(crashes),
+            full: vec![false; script.shards.into()],
+            photographs: VecDeque::from([Photograph::default()]),
+            ..Self::default()
+        }
+    }
+}
+
+impl Oracle {
+    /// The engine asks the store to keep this.
+    pub(super) fn asked(&mut self, changes: &[Change]) {
+        if !self.durable.is_on {
+            return self.fail("a batch for a store that is not there".into());
+        }
+        self.durable.asked_batches += 1;
+        self.step.has_stored = true;
+        self.step.batch = self.durable.asked_batches;
+        self.step.stores_answer = is_promised(changes);
+        self.step.stored = changes.iter().filter_map(message_of).collect();
+        if let Err(why) = self.durable.asked.apply(changes) {
+            self.fail(why);
+        }
+        self.durable.pending.push_back(changes.to_vec());
+    }
+
+    /// What an answer to this step's input waits for, as far as is known at the end of the step.
+    pub(super) fn needs(&mut self, message: Option<Identity>) -> Rc<Needs> {
+        let needs = Rc::new(Needs {
+            message,
+            ..Needs::default()
+        });
+        self.step.needs.push(Rc::clone(&needs));
+        needs
+    }
+
+    /// The step is over: what was promised in it is known.
+    pub(super) fn settle_needs(&mut self) {
+        let batch = self.step.batch;
+        for needs in std::mem::take(&mut self.step.needs) {
+            let is_stored = |message| self.step.stored.contains(message);
+            if self.step.stores_answer || needs.message.as_ref().is_some_and(is_stored) {
+                needs.batch.set(needs.batch.get().max(batch));
+            }
+            if self.step.has_stored || needs.unarrived.get() > 0 {
+                needs.is_prompt.set(false);
+            }
+        }
+    }
+
+    /// Whether what an answer promises has happened.
+    pub(super) fn is_kept(&self, needs: &Needs) -> bool {
+        needs.unarrived.get() == 0 && needs.batch.get() <= self.durable.kept_batches
+    }
+
+    /// The store begins to commit everything asked for so far.
+    pub(crate) fn commit_begins(&mut self, inventory: Vec<Record>) {
+        if let Some(difference) = self.durable.asked.differs_from(inventory) {
+            return self.fail(difference);
+        }
+        let batches = self.durable.asked_batches;
+        let photograph = match self.durable.may_crash {
+            true => Photograph {
+                batches,
+                count: self.count,
+                sessions: self.sessions.clone(),
+                groups: self.groups.clone(),
+                retained: self.retained.clone(),
+            },
+            false => Photograph {
+                batches,
+                ..Photograph::default()
+            },
+        };
+        self.durable.photographs.push_back(photograph);
+    }
+
+    /// Everything asked for before the oldest commit under way is kept.
+    pub(crate) fn committed(&mut self) {
+        let durable = &mut self.durable;
+        durable.photographs.pop_front();
+        let upto = durable.photographs.front().map_or(0, |it| it.batches);
+        while durable.kept_batches < upto
+            && let Some(changes) = durable.pending.pop_front()
+        {
+            durable.kept_batches += 1;
+            // It was looked at when it was asked for.
+            let _ = durable.kept.apply(&changes);
+        }
+    }
+
+    /// What a broker that is started now begins with.
+    pub(crate) fn kept(&self) -> &Table {
+        &self.durable.kept
+    }
+
+    /// Whether a QoS 2 message may be sent with this packet id: a client that sees it must see it under no other.
+    pub(super) fn is_sent_for_good(&self, client_id: &str, id: u16) -> bool {
+        let records = &self.durable.kept.records;
+        let number = records.values().find_map(|record| match record {
+            Record::Session(it) if *it.client_id == *client_id => Some(it.number),
+            _ => None,
+        });
+        number.is_some_and(|number| {
+            let deliveries = Key::Delivery(number, 0)..=Key::Delivery(number, u64::MAX);
+            records.range(deliveries).any(|(_, record)| {
+                matches!(record, Record::Delivery(it)
+                    if matches!(it.stage, Stage::Sent(_, other) if other.get() == id))
+            })
+        })
+    }
+
+    /// The broker is gone. What the model knows is what is kept.
+    pub(crate) fn crashed(&mut self) {
+        self.is_down = true;
+        for wire in &mut self.wires {
+            wire.phase = Phase::Ended;
+        }
+        let durable = &mut self.durable;
+        durable.asked = durable.kept.clone();
+        durable.pending.clear();
+        durable.asked_batches = durable.kept_batches;
+        durable.photographs.truncate(1);
+        durable.full.clear();
+        let Some(kept) = durable.photographs.front() else {
+            return;
+        };
+        let count = kept.count;
+        for entered in durable.entered.values_mut() {
+            entered.retain(|number| *number <= count);
+        }
+        self.sessions = kept.sessions.clone();
+        self.groups = kept.groups.clone();
+        self.retained = kept.retained.clone();
+        self.mail.clear();
+        let (sessions, gone): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.sessions)
+            .into_iter()
+            .partition(|(_, session)| session.is_durable);
+        self.sessions = sessions;
+        let mut lost: Vec<_> = gone
+            .into_values()
+            .flat_map(|session| session.debts)
+            .collect();
+        for session in self.sessions.values_mut() {
+            let is_lost = |debt: &mut Debt| debt.qos == Qos::AtMostOnce;
+            lost.extend(session.debts.extract_if(.., is_lost));
+        }
+        self.excuse_groups(&lost);
+    }
+
+    /// The broker is there again: who has which session.
+    pub(crate) fn restarted(&mut self, now: u64, shards: usize, homes: BTreeMap<String, usize>) {
+        self.now = now;
+        self.is_down = false;
+        self.retained.restart(shards, self.shards);
+        self.shards = shards;
+        self.durable.full = vec![false; shards];
+        let names: Vec<_> = self.sessions.keys().cloned().collect();
+        if !names.iter().eq(homes.keys()) {
+            let found: Vec<_> = homes.keys().collect();
+            return self.fail(format!("sessions {found:?} came back instead of {names:?}"));
+        }
+        for (client_id, session) in &mut self.sessions {
+            session.shard = homes[client_id];
+            session.begin_again(now);
+        }
+        self.homes = homes;
+    }
+
+    /// Every shard knows what the others were given back.
+    pub(crate) fn settled(&mut self, now: u64) {
+        self.is_settling = false;
+        self.retained.late_until = now + 1000;
+        for session in self.sessions.values_mut() {
+            session.not_before(now);
+        }
+    }
+
+    /// A debt of a QoS 2 message was entered.
+    pub(super) fn count_entered(&mut self, client_id: &str, number: u64) {
+        let count = self.count;
+        let key = (client_id.to_string(), number);
+        self.durable.entered.entry(key).or_default().push(count);
+    }
+
+    /// A client took a QoS 2 message that it did not know: end to end, exactly once.
+    pub(crate) fn taken(&mut self, link: LinkId, number: u64) {
+        if !self.durable.is_on {
+            return;
+        }
+        let client_id = &self.wires[link].client_id;
+        let key = (client_id.clone(), number);
+        let owed = self.durable.entered.get(&key).map_or(0, Vec::len);
+        let taken = self.durable.taken.entry(key).or_default();
+        *taken += 1;
+        if *taken > owed {
+            let wrong = format!(
+                "{client_id} took the QoS 2 message {number} {taken} times, it was owed {owed} times"
+            );
+            self.fail(wrong);
+        }
+    }
+
+    /// A client begins anew: what it took before counts for nothing.
+    pub(crate) fn forgets(&mut self, client_id: &str) {
+        self.durable.taken.retain(|(name, _), _| name != client_id);
+    }
+
+    /// Everybody is gone: so is every record.
+    pub(crate) fn check_store_empty(&mut self) {
+        if self.durable.asked.len() > 0 {
+            let left = self.durable.asked.list();
+            self.fail(format!("the store is left with {left:?}"));
+        }
+    }
+}
+
+/// Whether an answer can promise any of this, messages aside: not that somebody else's connection or session ended at
+/// that moment.
+fn is_promised(changes: &[Change]) -> bool {
+    let ends = |session: &SessionNumber| changes.contains(&Change::Delete(Key::Session(*session)));
+    changes.iter().any(|change| match change {
+        Change::Put(Record::Session(session)) => session.absent_since.is_none(),
+        Change::Put(Record::Delivery(delivery)) => matches!(delivery.stage, Stage::Released(_)),
+        Change::Put(Record::Received(..) | Record::Subscription(_)) => true,
+        Change::Delete(Key::Received(session, _) | Key::Subscription(session, _)) => !ends(session),
+        _ => false,
+    })
+}
+
+/// The message that a change keeps; or the one that deletes a retained message.
+fn message_of(change: &Change) -> Option<Identity> {
+    match change {
+        Change::Put(Record::Message(it)) => Some(Identity::of(it.topic.as_str(), &it.payload)),
+        Change::Delete(Key::Retained(topic)) => Some(Identity::of(topic.as_str(), b"")),
+        _ => None,
+    }
+}
+
+impl Session {
+    /// The broker was started again: what does not outlive it is gone, and whoever was here is absent from now on.
+    fn begin_again(&mut self, now: u64) {
+        for debt in &mut self.debts {
+            // The rest of a replay ends with the broker.
+            debt.must &= !matches!(debt.cause, Cause::Replay(_));
+        }
+        for subscription in self.subscriptions.values_mut() {
+            // Nobody is let in before everybody knows of it.
+            subscription.is_promised = true;
+        }
+        // What it may do is found out when it comes.
+        self.is_limited = false;
+        if self.link.take().is_some() {
+            self.be_absent(now);
+        }
+    }
+
+    /// What came to its time while nobody looked happens now.
+    fn not_before(&mut self, now: u64) {
+        self.expires_at = self.expires_at.map(|at| at.max(now));
+        if let Some(will) = &mut self.will {
+            will.due_at = will.due_at.map(|at| at.max(now));
+        }
+    }
+}
