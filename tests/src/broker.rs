@@ -15,15 +15,24 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Instant;
 
-use crate::PATIENCE;
+use crate::transport::default_listener;
+use crate::{PATIENCE, Transport};
 
-const LISTENER: &str = "[[listener]]\nbind = \"127.0.0.1:0\"\n";
-const READY: &str = "listening on ws://";
+const READY: &str = "listening on ";
+
+/// Where a listener accepts connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// An address.
+    Tcp(SocketAddr),
+    /// The path of a unix socket.
+    Unix(PathBuf),
+}
 
 /// A running broker, killed when it is dropped.
 pub struct Broker {
     process: Child,
-    addresses: Vec<SocketAddr>,
+    listeners: Vec<(Transport, Endpoint)>,
     log: Arc<Mutex<String>>,
     config: PathBuf,
 }
@@ -49,7 +58,7 @@ impl Broker {
         let stdout = lines(process.stdout.take().expect("stdout is piped"));
         let mut broker = Self {
             process,
-            addresses: Vec::new(),
+            listeners: Vec::new(),
             log,
             config,
         };
@@ -58,13 +67,32 @@ impl Broker {
     }
 
     /// Where the first listener accepts connections.
+    ///
+    /// # Panics
+    /// When that is a unix socket.
     pub fn address(&self) -> SocketAddr {
-        self.addresses[0]
+        self.addresses()[0]
     }
 
-    /// Where each listener accepts connections, in the order of the configuration.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    /// Where each listener with an address accepts connections, in the order of the configuration.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let listeners = self.listeners.iter();
+        listeners
+            .filter_map(|(_, endpoint)| match endpoint {
+                Endpoint::Tcp(address) => Some(*address),
+                Endpoint::Unix(_) => None,
+            })
+            .collect()
+    }
+
+    /// What the first listener speaks, and where.
+    pub fn listener(&self) -> &(Transport, Endpoint) {
+        &self.listeners[0]
+    }
+
+    /// What each listener speaks, and where, in the order of the configuration.
+    pub fn listeners(&self) -> &[(Transport, Endpoint)] {
+        &self.listeners
     }
 
     /// The WebSocket address of the first listener, with the usual path.
@@ -125,13 +153,12 @@ impl Broker {
     }
 
     fn await_listeners(&mut self, count: usize, stdout: &Receiver<String>) {
-        while self.addresses.len() < count {
+        while self.listeners.len() < count {
             let Ok(line) = stdout.recv_timeout(PATIENCE) else {
                 panic!("the broker never said where it listens");
             };
-            if let Some(address) = line.strip_prefix(READY) {
-                let address = address.split('/').next().and_then(|text| text.parse().ok());
-                self.addresses.push(address.expect("an address"));
+            if let Some(listener) = line.strip_prefix(READY) {
+                self.listeners.push(listener_of(listener));
             }
         }
     }
@@ -188,15 +215,25 @@ fn build() -> PathBuf {
     folder.join("weir")
 }
 
+/// `ws://127.0.0.1:8083` or `mqtt://unix:/path`.
+fn listener_of(url: &str) -> (Transport, Endpoint) {
+    let (scheme, place) = url.split_once("://").expect("a scheme");
+    let endpoint = match place.strip_prefix("unix:") {
+        Some(path) => Endpoint::Unix(path.into()),
+        None => Endpoint::Tcp(place.parse().expect("an address")),
+    };
+    (Transport::of(scheme), endpoint)
+}
+
 fn config_file(toml: &str) -> PathBuf {
     static SERIAL: AtomicU32 = AtomicU32::new(0);
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
     let name = format!("weir-test-{}-{serial}.toml", std::process::id());
     let path = std::env::temp_dir().join(name);
     let listener = if toml.contains("[[listener]]") {
-        ""
+        String::new()
     } else {
-        LISTENER
+        default_listener()
     };
     fs::write(&path, format!("{toml}\n{listener}")).expect("a temporary file");
     path

@@ -1,4 +1,4 @@
-//! A client that speaks in packets: tokio-tungstenite below, weir-codec above.
+//! A client that speaks in packets: tokio-tungstenite below, or a bare stream, weir-codec above.
 //!
 //! It does nothing by itself: no pings, no reconnection, no acknowledgement but where a method says so. A
 //! packet that arrives while a method waits for another is kept and given later, in order.
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -17,20 +17,37 @@ use weir_codec::{
     SubscriptionOptions, Version,
 };
 
-use crate::{Broker, PATIENCE, SILENCE, packets};
+use crate::transport::{Stream, Transport};
+use crate::{Broker, Endpoint, PATIENCE, SILENCE, packets};
 
-/// How a WebSocket was closed.
+/// A close code, as far as the transport has any: without WebSocket it equals every other.
+#[derive(Debug, Clone, Copy)]
+pub struct Code(pub u16);
+
+/// How a connection was closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Close {
-    /// The close code; 1006 if the connection ended without a close frame.
-    pub code: u16,
+    /// The close code; 1006 if a WebSocket ended without a close frame.
+    pub code: Code,
     /// The reason's text.
     pub reason: String,
 }
 
+/// What packets go through.
+enum Socket {
+    WebSocket(Box<WebSocketStream<Stream>>),
+    Raw(Stream),
+}
+
+/// What comes out of it.
+enum Arrival {
+    Bytes(Bytes),
+    Closed(Close),
+}
+
 /// A connected client.
 pub struct Client {
-    socket: WebSocketStream<TcpStream>,
+    socket: Socket,
     decoder: Decoder,
     version: Version,
     connack: Option<ConnAck>,
@@ -59,43 +76,24 @@ impl Client {
         (connack, client.closed().await)
     }
 
-    /// Opens a WebSocket for this version and sends nothing.
+    /// Opens a connection for this version and sends nothing.
     pub async fn open(broker: &Broker, version: Version) -> Self {
-        Self::open_with(broker, version, "/mqtt", &[]).await
+        let (transport, endpoint) = broker.listener();
+        Self::open_at(*transport, endpoint, version).await
     }
 
-    /// Opens a WebSocket with this path and query string and these headers besides its own. A subprotocol among them is
-    /// offered beside MQTT's.
-    pub async fn open_with(
-        broker: &Broker,
-        version: Version,
-        target: &str,
-        headers: &[(&str, &str)],
-    ) -> Self {
-        let stream = TcpStream::connect(broker.address())
-            .await
-            .expect("a connection");
-        stream.set_nodelay(true).expect("an open socket");
-        let subprotocol = if version == Version::V3_1 {
-            "mqttv3.1"
-        } else {
-            "mqtt"
+    /// Opens a connection to one of several listeners and sends nothing.
+    pub async fn open_at(transport: Transport, endpoint: &Endpoint, version: Version) -> Self {
+        let stream = transport.connect(endpoint).await;
+        Self::over(transport, stream, version).await
+    }
+
+    /// Goes on with a stream that somebody else opened.
+    pub async fn over(transport: Transport, stream: Stream, version: Version) -> Self {
+        let socket = match transport.has_websocket() {
+            true => Socket::WebSocket(Box::new(upgrade(stream, version).await)),
+            false => Socket::Raw(stream),
         };
-        let url = format!("ws://{}{target}", broker.address());
-        let mut request = http::Request::get(url)
-            .header("Host", broker.address().to_string())
-            .header("Connection", "Upgrade")
-            .header("Upgrade", "websocket")
-            .header("Sec-WebSocket-Version", "13")
-            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
-            .header("Sec-WebSocket-Protocol", subprotocol);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(()).expect("a request");
-        let upgrade = tokio_tungstenite::client_async(request, stream);
-        let (socket, response) = upgrade.await.expect("an upgrade");
-        assert_eq!(response.headers()["Sec-WebSocket-Protocol"], subprotocol);
         Self {
             socket,
             decoder: Decoder::client(version, u32::MAX),
@@ -134,8 +132,17 @@ impl Client {
 
     /// Sends bytes as one binary WebSocket message.
     pub async fn send_bytes(&mut self, bytes: impl Into<Bytes>) {
-        let sent = self.socket.send(Message::Binary(bytes.into())).await;
-        sent.expect("the connection takes a message");
+        match &mut self.socket {
+            Socket::WebSocket(socket) => {
+                let sent = socket.send(Message::Binary(bytes.into())).await;
+                sent.expect("the connection takes a message");
+            }
+            Socket::Raw(stream) => {
+                let sent = stream.write_all(&bytes.into()).await;
+                sent.expect("the connection takes bytes");
+                stream.flush().await.expect("the connection takes bytes");
+            }
+        }
     }
 
     /// The bytes of packets in this client's version.
@@ -289,7 +296,7 @@ impl Client {
     }
 
     /// Waits for a DISCONNECT and then the close: its reason and the close code.
-    pub async fn disconnected(&mut self) -> (ReasonCode, u16) {
+    pub async fn disconnected(&mut self) -> (ReasonCode, Code) {
         match self.recv().await {
             Packet::Disconnect(disconnect) => (disconnect.reason, self.closed().await.code),
             other => panic!("expected DISCONNECT, got {other:?}"),
@@ -344,44 +351,104 @@ impl Client {
             {
                 return packet;
             }
-            let message = timeout(PATIENCE, self.socket.next()).await;
-            match message.expect("the broker sends a packet in time") {
-                Some(Ok(Message::Binary(bytes))) => self.decoder.push(bytes),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => panic!("expected a packet, got {other:?}"),
+            let arrival = timeout(PATIENCE, self.socket.next()).await;
+            match arrival.expect("the broker sends a packet in time") {
+                Arrival::Bytes(bytes) => self.decoder.push(bytes),
+                Arrival::Closed(close) => panic!("expected a packet, got {close:?}"),
             }
         }
     }
 
     async fn close_frame(&mut self) -> Close {
-        loop {
-            match self.socket.next().await {
-                Some(Ok(Message::Close(frame))) => {
-                    let _ = self.socket.flush().await;
-                    return frame.map_or(Close::without_code(), |frame| Close {
-                        code: frame.code.into(),
-                        reason: frame.reason.to_string(),
-                    });
+        match self.socket.next().await {
+            Arrival::Closed(close) => close,
+            Arrival::Bytes(bytes) => panic!("expected a close, got {bytes:?}"),
+        }
+    }
+}
+
+impl Socket {
+    async fn next(&mut self) -> Arrival {
+        match self {
+            Self::WebSocket(socket) => next_message(socket).await,
+            Self::Raw(stream) => {
+                let mut bytes = BytesMut::with_capacity(64 << 10);
+                match stream.read_buf(&mut bytes).await {
+                    Ok(0) | Err(_) => Arrival::Closed(Close::without_code(Code::NONE)),
+                    Ok(_) => Arrival::Bytes(bytes.freeze()),
                 }
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(other)) => panic!("expected a close, got {other:?}"),
-                Some(Err(_)) | None => return Close::lost(),
             }
         }
     }
 }
 
-impl Close {
-    fn without_code() -> Self {
-        Self {
-            code: 1005,
-            reason: String::new(),
+async fn next_message(socket: &mut WebSocketStream<Stream>) -> Arrival {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Binary(bytes))) => return Arrival::Bytes(bytes),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Close(frame))) => {
+                let _ = socket.flush().await;
+                return Arrival::Closed(frame.map_or(Close::without_code(Code(1005)), |frame| {
+                    Close {
+                        code: Code(frame.code.into()),
+                        reason: frame.reason.to_string(),
+                    }
+                }));
+            }
+            Some(Ok(other)) => panic!("expected packets, got {other:?}"),
+            Some(Err(_)) | None => return Arrival::Closed(Close::without_code(Code(1006))),
         }
     }
+}
 
-    fn lost() -> Self {
+async fn upgrade(stream: Stream, version: Version) -> WebSocketStream<Stream> {
+    let subprotocol = if version == Version::V3_1 {
+        "mqttv3.1"
+    } else {
+        "mqtt"
+    };
+    let request = http::Request::get("ws://localhost/mqtt")
+        .header("Host", "localhost")
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("Sec-WebSocket-Protocol", subprotocol);
+    let request = request.body(()).expect("a request");
+    let upgrade = tokio_tungstenite::client_async(request, stream);
+    let (socket, response) = upgrade.await.expect("an upgrade");
+    assert_eq!(response.headers()["Sec-WebSocket-Protocol"], subprotocol);
+    socket
+}
+
+impl Code {
+    const NONE: Self = Self(0);
+}
+
+impl PartialEq for Code {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0 || self.0 == Self::NONE.0 || other.0 == Self::NONE.0
+    }
+}
+
+impl Eq for Code {}
+
+impl PartialEq<u16> for Code {
+    fn eq(&self, other: &u16) -> bool {
+        *self == Self(*other)
+    }
+}
+
+impl Close {
+    /// Whether the reason has these words, as far as the transport has any.
+    pub fn says(&self, words: &str) -> bool {
+        self.reason.contains(words) || self.code.0 == Code::NONE.0
+    }
+
+    fn without_code(code: Code) -> Self {
         Self {
-            code: 1006,
+            code,
             reason: String::new(),
         }
     }

@@ -6,16 +6,19 @@
 //! expected; a broker that was part of a failed test shows its log.
 
 mod broker;
+pub mod certificates;
 mod client;
 mod folder;
 pub mod packets;
 mod script;
+pub mod transport;
 pub mod wire;
 
-pub use broker::{Broker, weir};
-pub use client::{Client, Close};
+pub use broker::{Broker, Endpoint, weir};
+pub use client::{Client, Close, Code};
 pub use folder::Folder;
 pub use script::Script;
+pub use transport::Transport;
 pub use wire::Wire;
 
 use std::time::Duration;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use weir_codec::{Packet, ReasonCode, Version};
 use weir_tests::packets::{connect, disconnect, lasting};
-use weir_tests::{Broker, Client, Wire};
+use weir_tests::{Broker, Client, Code, Wire};
 
 use crate::{Canary, MIB};
 
@@ -174,7 +174,11 @@ async fn sessions_that_stay_behind_are_bounded() {
         } else {
             ReasonCode::ServerUnavailable
         };
-        assert_eq!((connack.reason, close.code), (expected, 1008), "{version}");
+        assert_eq!(
+            (connack.reason, close.code),
+            (expected, Code(1008)),
+            "{version}"
+        );
     }
     // Whoever has a session may come back to it.
     let back = Client::connect(&broker, lasting(Version::V5, "gone1")).await;

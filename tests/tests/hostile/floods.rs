@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use weir_codec::{Connect, Packet, Property, Qos, ReasonCode, Version};
 use weir_tests::packets::{ack, connect, properties, publish};
 use weir_tests::wire::{masked, opcode};
-use weir_tests::{Broker, Client, Wire};
+use weir_tests::{Broker, Client, Code, Wire};
 
 use crate::{Canary, MIB};
 
@@ -186,7 +186,7 @@ async fn a_client_that_never_acknowledges_is_told_that_its_queue_is_full() {
     }
     assert_eq!(
         silent.disconnected().await,
-        (ReasonCode::QuotaExceeded, 1008)
+        (ReasonCode::QuotaExceeded, Code(1008))
     );
     canary.unharmed();
 }

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use weir_codec::{Packet, Qos, ReasonCode, Version};
 use weir_tests::packets::{connect, publish, will};
 use weir_tests::wire::opcode;
-use weir_tests::{Broker, Client, Wire};
+use weir_tests::{Broker, Client, Code, Wire};
 
 use crate::{Canary, MIB};
 
@@ -65,7 +65,7 @@ async fn a_topic_of_30000_levels_is_refused_by_name() {
         client.send(Packet::Publish(packet)).await;
         if is_v5 {
             let end = client.disconnected().await;
-            assert_eq!(end, (ReasonCode::TopicNameInvalid, 1002));
+            assert_eq!(end, (ReasonCode::TopicNameInvalid, Code(1002)));
         } else {
             assert_eq!(client.closed().await.code, 1002);
         }

@@ -2,7 +2,7 @@
 
 use weir_codec::{Connect, Packet, Property, Publish, Qos, ReasonCode, Version};
 use weir_tests::packets::{connect, properties, publish};
-use weir_tests::{Broker, Client};
+use weir_tests::{Broker, Client, Code};
 
 fn aliased(topic: Option<&str>, alias: u16, payload: &'static str) -> Packet {
     let whole = publish(topic.unwrap_or("unused"), payload, Qos::AtMostOnce, 0);
@@ -47,7 +47,7 @@ async fn an_alias_above_the_maximum_is_invalid() {
     client.send(aliased(Some("a"), 33, "payload")).await;
     assert_eq!(
         client.disconnected().await,
-        (ReasonCode::TopicAliasInvalid, 1002)
+        (ReasonCode::TopicAliasInvalid, Code(1002))
     );
 }
 
@@ -58,7 +58,7 @@ async fn an_alias_that_stands_for_nothing_is_a_protocol_error() {
     client.send(aliased(None, 1, "payload")).await;
     assert_eq!(
         client.disconnected().await,
-        (ReasonCode::ProtocolError, 1002)
+        (ReasonCode::ProtocolError, Code(1002))
     );
 }
 

@@ -2,7 +2,7 @@
 
 use weir_codec::{Connect, Packet, Property, Qos, ReasonCode, Utf8, Version};
 use weir_tests::packets::{connect, properties};
-use weir_tests::{Broker, Client, Wire};
+use weir_tests::{Broker, Client, Code, Wire};
 
 #[tokio::test]
 async fn every_version_is_accepted_with_a_new_session() {
@@ -138,7 +138,7 @@ async fn a_second_connect_is_a_protocol_error() {
         .await;
     assert_eq!(
         client.disconnected().await,
-        (ReasonCode::ProtocolError, 1002)
+        (ReasonCode::ProtocolError, Code(1002))
     );
     let mut client = Client::connect(&broker, connect(Version::V3_1_1, "twice")).await;
     client
@@ -169,7 +169,7 @@ async fn malformed_packets_end_5_0_with_a_disconnect_and_3_1_1_with_a_close() {
         client.send_bytes(bytes).await;
         assert_eq!(
             client.disconnected().await,
-            (ReasonCode::MalformedPacket, 1002),
+            (ReasonCode::MalformedPacket, Code(1002)),
             "{what}"
         );
         let mut client = Client::connect(&broker, connect(Version::V3_1_1, "malformed")).await;
@@ -192,7 +192,7 @@ async fn packets_that_only_a_server_sends_are_a_protocol_error() {
         client.send_bytes(bytes).await;
         assert_eq!(
             client.disconnected().await,
-            (ReasonCode::ProtocolError, 1002),
+            (ReasonCode::ProtocolError, Code(1002)),
             "{bytes:02x?}"
         );
     }

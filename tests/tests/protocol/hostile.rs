@@ -2,7 +2,7 @@
 
 use weir_codec::{Packet, Property, Publish, Qos, ReasonCode, Subscribe, Version};
 use weir_tests::packets::{ack, connect, lasting, packet_id, properties, publish, subscribe};
-use weir_tests::{Broker, Client, SILENCE};
+use weir_tests::{Broker, Client, Code, SILENCE};
 
 /// What ends a 5.0 connection, with the reason it is told.
 const WRONG: [(&str, &[u8], ReasonCode); 12] = [
@@ -77,7 +77,7 @@ async fn each_broken_rule_has_its_reason() {
         let mut client = Client::v5(&broker, "wrong").await;
         client.send_bytes(bytes).await;
         let (reason, code) = client.disconnected().await;
-        assert_eq!((reason, code), (expected, 1002), "{what}");
+        assert_eq!((reason, code), (expected, Code(1002)), "{what}");
     }
     healthy.silent().await;
     healthy.publish("t", "fine", Qos::AtMostOnce).await;
@@ -97,7 +97,7 @@ async fn what_came_before_a_fault_is_done_and_what_comes_after_is_not() {
     client.send_bytes(bytes).await;
     assert_eq!(
         client.disconnected().await,
-        (ReasonCode::MalformedPacket, 1002)
+        (ReasonCode::MalformedPacket, Code(1002))
     );
     assert_eq!(healthy.payload().await, "before");
     healthy.silent().await;

@@ -2,7 +2,7 @@
 
 use weir_codec::{Connect, Packet, Property, Qos, ReasonCode, Version};
 use weir_tests::packets::{ack, connect, properties, publish};
-use weir_tests::{Broker, Client};
+use weir_tests::{Broker, Client, Code};
 
 fn limited(property: Property<'_>) -> Connect {
     Connect {
@@ -90,7 +90,7 @@ async fn a_packet_too_large_for_the_broker_ends_the_connection() {
         .await;
     assert_eq!(
         client.disconnected().await,
-        (ReasonCode::PacketTooLarge, 1009)
+        (ReasonCode::PacketTooLarge, Code(1009))
     );
     let mut old = Client::connect(&broker, connect(Version::V3_1_1, "old")).await;
     old.publish("t", &"x".repeat(2000), Qos::AtMostOnce).await;
@@ -106,7 +106,7 @@ async fn a_length_that_lies_is_refused_before_its_bytes_come() {
         .await;
     assert_eq!(
         client.disconnected().await,
-        (ReasonCode::PacketTooLarge, 1009)
+        (ReasonCode::PacketTooLarge, Code(1009))
     );
 }
 

@@ -21,4 +21,5 @@ mod shared;
 mod shutdown;
 mod subscriptions;
 mod takeover;
+mod transports;
 mod wills;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use weir_codec::{Connect, Disconnect, Packet, Property, Qos, ReasonCode, Version};
 use weir_tests::packets::{connect, lasting, properties};
-use weir_tests::{Broker, Client};
+use weir_tests::{Broker, Client, Code};
 
 #[tokio::test]
 async fn a_session_is_resumed_with_what_arrived_meanwhile() {
@@ -110,7 +110,7 @@ async fn disconnect_may_change_the_expiry() {
     brief.send(goodbye(60)).await;
     assert_eq!(
         brief.disconnected().await,
-        (ReasonCode::ProtocolError, 1002)
+        (ReasonCode::ProtocolError, Code(1002))
     );
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use weir_codec::{Packet, Qos, ReasonCode, SubscriptionOptions, Version};
 use weir_tests::packets::{connect, subscribe};
-use weir_tests::{Broker, Client};
+use weir_tests::{Broker, Client, Code};
 
 async fn member(broker: &Broker, id: &str, filter: &str) -> Client {
     let mut member = Client::v5(broker, id).await;
@@ -102,7 +102,7 @@ async fn no_local_on_a_shared_subscription_is_a_protocol_error() {
         .await;
     assert_eq!(
         client.disconnected().await,
-        (ReasonCode::ProtocolError, 1002)
+        (ReasonCode::ProtocolError, Code(1002))
     );
 }
 

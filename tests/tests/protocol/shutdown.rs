@@ -2,7 +2,7 @@
 
 use weir_codec::{Connect, Qos, ReasonCode, Version};
 use weir_tests::packets::{connect, will};
-use weir_tests::{Broker, Client, Wire};
+use weir_tests::{Broker, Client, Code, Wire};
 
 #[tokio::test]
 async fn everybody_is_told_and_the_process_ends_with_status_0() {
@@ -14,7 +14,7 @@ async fn everybody_is_told_and_the_process_ends_with_status_0() {
     broker.terminate();
     assert_eq!(
         new.disconnected().await,
-        (ReasonCode::ServerShuttingDown, 1001)
+        (ReasonCode::ServerShuttingDown, Code(1001))
     );
     let close = old.closed().await;
     assert_eq!(close.code, 1001);
@@ -42,7 +42,7 @@ async fn messages_on_their_way_go_out_before_the_goodbye() {
     }
     assert_eq!(
         subscriber.disconnected().await,
-        (ReasonCode::ServerShuttingDown, 1001)
+        (ReasonCode::ServerShuttingDown, Code(1001))
     );
     drop((subscriber, publisher));
     assert_eq!(broker.exit().code(), Some(0));

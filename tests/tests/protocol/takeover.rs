@@ -2,7 +2,7 @@
 
 use weir_codec::{Connect, Property, Qos, ReasonCode, Version};
 use weir_tests::packets::{connect, lasting, will};
-use weir_tests::{Broker, Client};
+use weir_tests::{Broker, Client, Code};
 
 #[tokio::test]
 async fn the_first_5_0_client_is_told_and_closed() {
@@ -11,7 +11,7 @@ async fn the_first_5_0_client_is_told_and_closed() {
     let mut second = Client::v5(&broker, "twin").await;
     assert_eq!(
         first.disconnected().await,
-        (ReasonCode::SessionTakenOver, 4142)
+        (ReasonCode::SessionTakenOver, Code(4142))
     );
     second.subscribe("t", Qos::AtLeastOnce).await;
     second.publish("t", "mine", Qos::AtLeastOnce).await;
@@ -27,7 +27,7 @@ async fn the_first_3_x_client_sees_why_in_the_close() {
         let _second = Client::connect(&broker, connect(version, "twin")).await;
         let close = first.closed().await;
         assert_eq!(close.code, 4142);
-        assert!(close.reason.contains("taken over"), "{}", close.reason);
+        assert!(close.says("taken over"), "{close:?}");
     }
 }
 
