@@ -1,6 +1,7 @@
 //! Installs what the tests need, and nothing twice.
 //!
-//! Four sources: Debian's packages (a browser, Node, Python's venv, systemd's verifier, nginx), the Node
+//! Four sources: Debian's packages (a browser, Node, Python's venv, systemd's verifier, nginx, HAProxy,
+//! OpenSSL), the Node
 //! packages pinned in tests/node, the Python packages pinned in tests/python, and rustup for a target of Rust's. A Debian package is asked
 //! for only when the program it brings is absent. The pinned sets leave a stamp holding the very list
 //! they were installed from, beside what they installed: change the list or delete the folder, and the
@@ -63,6 +64,11 @@ fn wanted_packages() -> [(&'static str, bool); 6] {
             "nginx",
             on_path("nginx") || Path::new("/usr/sbin/nginx").exists(),
         ),
+        (
+            "haproxy",
+            on_path("haproxy") || Path::new("/usr/sbin/haproxy").exists(),
+        ),
+        ("openssl", on_path("openssl")),
     ]
 }
 

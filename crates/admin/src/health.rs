@@ -15,6 +15,8 @@ pub struct Health {
     pub sessions: u64,
     /// Whether the store has room for what is to be kept.
     pub keeps_up: bool,
+    /// When the first of the listeners' certificates ends, in seconds since 1970; `None` without TLS.
+    pub certificate_not_after: Option<u64>,
 }
 
 impl Health {
@@ -26,11 +28,15 @@ impl Health {
             connections,
             sessions,
             keeps_up,
+            certificate_not_after,
         } = self;
         let status = if keeps_up { "ok" } else { "store full" };
+        let certificate = certificate_not_after.map_or(String::new(), |seconds| {
+            format!(",\"certificate_not_after\":{seconds}")
+        });
         format!(
             "{{\"status\":\"{status}\",\"version\":\"{version}\",\"uptime_seconds\":{uptime_seconds},\
-             \"connections\":{connections},\"sessions\":{sessions}}}\n"
+             \"connections\":{connections},\"sessions\":{sessions}{certificate}}}\n"
         )
     }
 }

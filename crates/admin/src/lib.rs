@@ -92,6 +92,7 @@ mod tests {
         connections: 2,
         sessions: 3,
         keeps_up: true,
+        certificate_not_after: None,
     };
 
     fn ask(method: &str, target: &str) -> Response<Bytes> {

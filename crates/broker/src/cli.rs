@@ -17,7 +17,7 @@ pub(crate) use explain::{Acl, Explain};
 pub(crate) use passwd::Passwd;
 
 use crate::config::{Config, ConfigError, parse_bind};
-use crate::runtime::chain;
+use crate::runtime::{certificates, chain};
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,6 +82,10 @@ pub(crate) fn check(file: &Path) -> ExitCode {
             // The files it names have to be good too.
             if let Err(error) = chain(&config) {
                 eprintln!("{error}");
+                return 2.into();
+            }
+            if let Err(fault) = certificates(&config) {
+                eprintln!("{fault}");
                 return 2.into();
             }
             println!("{}: ok\n{}", file.display(), summary(&config));

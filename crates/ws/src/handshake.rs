@@ -33,6 +33,9 @@ const HEADER_LINES_MAX: usize = 256;
 /// hyper's own limit stands above ours by so much (which is also the least that it takes): in between, the refusal has
 /// a body, above it has none.
 const HEADER_SLACK_BYTES: usize = 8 * 1024;
+/// What a handshake of TLS begins with, and a CONNECT of MQTT.
+const TLS_HANDSHAKE: u8 = 0x16;
+const MQTT_CONNECT: u8 = 0x10;
 /// How long, and for how much, a peer that is still sending is listened to after the last answer.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
@@ -138,6 +141,10 @@ pub enum HandshakeError {
     Disconnected(hyper::Error),
     /// The peer sent nothing in time.
     Silent,
+    /// The peer began with TLS, which would have ended before it came here.
+    Tls,
+    /// The peer began with a CONNECT of MQTT, as over TCP.
+    Mqtt,
 }
 
 /// Serves HTTP on a stream until it becomes a WebSocket or ends.
@@ -193,7 +200,10 @@ where
         }),
         (_, Ending::Refused(refusal)) => finish(stream, Ok(Some(refusal))).await,
         (Ok(()), Ending::Plain) => finish(stream, Ok(None)).await,
-        (Err(error), _) => finish(stream, error_outcome(error, config)).await,
+        (Err(error), _) => {
+            let outcome = error_outcome(error, read_buf.first(), config);
+            finish(stream, outcome).await
+        }
     }
 }
 
@@ -203,6 +213,12 @@ impl fmt::Display for HandshakeError {
             Self::Malformed(error) => write!(f, "not an HTTP request: {error}"),
             Self::Disconnected(error) => write!(f, "the client left during the handshake: {error}"),
             Self::Silent => f.write_str("no request in time"),
+            Self::Tls => f.write_str(
+                "TLS was begun where HTTP is spoken: the listener's protocol would have to be wss",
+            ),
+            Self::Mqtt => f.write_str(
+                "MQTT was begun without a WebSocket: the listener's protocol would have to be mqtt",
+            ),
         }
     }
 }
@@ -211,7 +227,7 @@ impl std::error::Error for HandshakeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Malformed(error) | Self::Disconnected(error) => Some(error),
-            Self::Silent => None,
+            Self::Silent | Self::Tls | Self::Mqtt => None,
         }
     }
 }
@@ -285,6 +301,7 @@ fn header_bytes(request: &Request<()>) -> usize {
 /// What hyper's error means; it has written its answer already.
 fn error_outcome(
     error: hyper::Error,
+    first: Option<&u8>,
     config: &HandshakeConfig,
 ) -> Result<Option<Refusal>, HandshakeError> {
     if error.is_parse_too_large() {
@@ -292,10 +309,11 @@ fn error_outcome(
             limit_bytes: config.max_header_bytes,
         }));
     }
-    Err(if error.is_parse() {
-        HandshakeError::Malformed(error)
-    } else {
-        HandshakeError::Disconnected(error)
+    Err(match first {
+        Some(&TLS_HANDSHAKE) if error.is_parse() => HandshakeError::Tls,
+        Some(&MQTT_CONNECT) if error.is_parse() => HandshakeError::Mqtt,
+        _ if error.is_parse() => HandshakeError::Malformed(error),
+        _ => HandshakeError::Disconnected(error),
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use weir_codec::{Connect, Qos, ReasonCode, Version};
 use weir_tests::packets::{connect, will};
-use weir_tests::{Broker, Client, weir};
+use weir_tests::{Broker, Client, Code, weir};
 
 const PASSWORDS: &str = "ann:$7$101$yrSdazRk9AXaTc+S$xZajRwynh7y56GkNJ05xvjoU8fzFR09a9AJ5nyjkAoU5B8FT3XnX6mYvTyAw7ImJCK4QL9TULxoYEmhsxaS8kA==\n";
 
@@ -129,7 +129,7 @@ async fn a_changed_file_counts_for_clients_that_are_here() {
     broker.hang_up();
     assert_eq!(
         client.disconnected().await,
-        (ReasonCode::NotAuthorized, 1008)
+        (ReasonCode::NotAuthorized, Code(1008))
     );
     broker.logs("subscription to \"ann/a\" ended: no rule allows it");
 }

@@ -83,7 +83,7 @@ async fn a_takeover_loop_ends_and_leaves_one_in_peace() {
         let next = Client::v5(&broker, "tab").await;
         assert_eq!(
             present.disconnected().await,
-            (ReasonCode::SessionTakenOver, 4142)
+            (ReasonCode::SessionTakenOver, Code(4142))
         );
         present = next;
     }

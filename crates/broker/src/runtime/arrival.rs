@@ -19,7 +19,7 @@ use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::time::{Instant as Deadline, timeout_at};
 use weir_admin::Health;
 use weir_auth::{ClientCertificate, Presented};
@@ -293,7 +293,9 @@ impl Door<'_> {
     }
 
     fn take_place(&self) -> Result<Admission, Refusal> {
-        match self.place.borrow_mut().take() {
+        // Apart, so that the borrow ends here.
+        let place = self.place.borrow_mut().take();
+        match place {
             Some(Place::Given(admission)) => Ok(admission),
             Some(Place::Refused(refusal, escort)) => {
                 *self.place.borrow_mut() = Some(Place::Refused(refusal.clone(), escort));
@@ -343,12 +345,17 @@ fn wanted(headers: &HeaderMap) -> HeaderMap {
 
 fn health(shared: &Shared) -> Health {
     let stats = shared.stats();
+    let ends = shared.tls.iter().flatten().map(|tls| tls.not_after());
+    let first = ends
+        .min()
+        .and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok());
     Health {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: shared.clock.uptime().as_secs(),
         connections: stats.connections,
         sessions: stats.sessions,
         keeps_up: shared.keeps_up(),
+        certificate_not_after: first.map(|end| end.as_secs()),
     }
 }
 
