@@ -4,6 +4,7 @@
 //! older than its sources. Port 0 and a configuration file of its own keep brokers apart; what it prints is
 //! read all the time, so a full pipe never stops it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -45,10 +46,16 @@ impl Broker {
 
     /// Starts the broker with this configuration; without a `[[listener]]` in it, on a free port.
     pub fn start_with(toml: &str) -> Self {
+        Self::start_in(toml, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub fn start_in(toml: &str, environment: &[(&str, &OsStr)]) -> Self {
         let config = config_file(toml);
         let mut process = Command::new(weir())
             .args(["run", "--config"])
             .arg(&config)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -124,6 +124,12 @@ impl Client {
         self.send_bytes(bytes).await;
     }
 
+    /// Sends a packet to a broker that may be gone; whether the connection took it.
+    pub async fn try_send(&mut self, packet: Packet) -> bool {
+        let bytes = self.encode([packet]);
+        self.socket.send(bytes).await
+    }
+
     /// Sends several packets in one WebSocket message.
     pub async fn send_together(&mut self, packets: impl IntoIterator<Item = Packet>) {
         let bytes = self.encode(packets);
@@ -132,17 +138,8 @@ impl Client {
 
     /// Sends bytes as one binary WebSocket message.
     pub async fn send_bytes(&mut self, bytes: impl Into<Bytes>) {
-        match &mut self.socket {
-            Socket::WebSocket(socket) => {
-                let sent = socket.send(Message::Binary(bytes.into())).await;
-                sent.expect("the connection takes a message");
-            }
-            Socket::Raw(stream) => {
-                let sent = stream.write_all(&bytes.into()).await;
-                sent.expect("the connection takes bytes");
-                stream.flush().await.expect("the connection takes bytes");
-            }
-        }
+        let sent = self.socket.send(bytes.into()).await;
+        assert!(sent, "the connection takes a message");
     }
 
     /// The bytes of packets in this client's version.
@@ -161,6 +158,14 @@ impl Client {
         match self.kept.pop_front() {
             Some(packet) => packet,
             None => self.arrival().await,
+        }
+    }
+
+    /// The next packet of a broker that may be gone; `None` when the connection has ended.
+    pub async fn next(&mut self) -> Option<Packet> {
+        match self.kept.pop_front() {
+            Some(packet) => Some(packet),
+            None => self.read().await.ok(),
         }
     }
 
@@ -343,18 +348,23 @@ impl Client {
 
     /// The next packet from the socket.
     async fn arrival(&mut self) -> Packet {
+        self.read().await.expect("a packet, not the end")
+    }
+
+    /// The next packet from the socket, or what came instead of one.
+    async fn read(&mut self) -> Result<Packet, Close> {
         loop {
             if let Some(packet) = self
                 .decoder
                 .next_packet()
                 .expect("the broker sends valid packets")
             {
-                return packet;
+                return Ok(packet);
             }
             let arrival = timeout(PATIENCE, self.socket.next()).await;
             match arrival.expect("the broker sends a packet in time") {
                 Arrival::Bytes(bytes) => self.decoder.push(bytes),
-                Arrival::Closed(close) => panic!("expected a packet, got {close:?}"),
+                Arrival::Closed(close) => return Err(close),
             }
         }
     }
@@ -368,6 +378,16 @@ impl Client {
 }
 
 impl Socket {
+    /// Whether the connection took the bytes.
+    async fn send(&mut self, bytes: Bytes) -> bool {
+        match self {
+            Self::WebSocket(socket) => socket.send(Message::Binary(bytes)).await.is_ok(),
+            Self::Raw(stream) => {
+                stream.write_all(&bytes).await.is_ok() && stream.flush().await.is_ok()
+            }
+        }
+    }
+
     async fn next(&mut self) -> Arrival {
         match self {
             Self::WebSocket(socket) => next_message(socket).await,

@@ -10,6 +10,7 @@ mod bench;
 mod check;
 mod fuzz;
 mod hostile;
+mod kills;
 mod setup;
 mod shell;
 mod suites;
@@ -28,6 +29,7 @@ Longer runs, each on its own:
   bench [--quick] [--rounds 5] [--scenarios A,B] [--table-only]
                  Weir, the floor under it, mosquitto, rumqttd, nats-server and Aedes; writes the table
   hostile        the tests of hostile behaviour that take long or many connections
+  kills [N]      the broker killed N times (1000) under load, in each way
   fuzz SECONDS   each fuzz target for so long, with stable Rust
   suites [--paho DIR]
                  the test-suites of mosquitto and, from a checkout of its repository, paho.mqtt.testing";
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Some("bench") => bench::run(std::env::args().skip(2)),
         Some("fuzz") => fuzz::run(std::env::args().nth(2).as_deref()),
         Some("hostile") => hostile::run(),
+        Some("kills") => kills::run(std::env::args().nth(2).as_deref()),
         Some("suites") => suites::run(std::env::args().skip(2)),
         _ => {
             eprintln!("{USAGE}");

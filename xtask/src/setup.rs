@@ -53,7 +53,7 @@ pub(crate) fn debian_packages(wanted: &[(&str, bool)]) -> Result<(), Failure> {
 }
 
 /// The Debian packages of the tests, and whether this machine has their programs.
-fn wanted_packages() -> [(&'static str, bool); 6] {
+fn wanted_packages() -> [(&'static str, bool); 8] {
     [
         ("chromium", on_path("chromium")),
         ("nodejs", on_path("node")),
