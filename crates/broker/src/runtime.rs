@@ -14,6 +14,8 @@ mod mailbox;
 mod peer;
 mod post;
 mod proxy;
+#[cfg(test)]
+mod refusals;
 mod reload;
 mod storage;
 mod stream;

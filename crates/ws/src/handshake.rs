@@ -133,7 +133,6 @@ impl Default for HandshakeConfig {
 
 /// Why a stream ended without an outcome.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum HandshakeError {
     /// What arrived is not HTTP; it was answered with 400 if it looked like it at all.
     Malformed(hyper::Error),

@@ -114,6 +114,15 @@ async fn nobody_else_may_say_where_a_client_is() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_says_nothing_is_cut_off() {
+    let keys = "trusted_proxies = [\"127.0.0.1\"]\nproxy_protocol = true";
+    let config = listener("ws", keys) + "[timing]\nhandshake_seconds = 1\n";
+    let broker = Broker::start_with(&config);
+    Wire::open(&broker).await.ended().await;
+    broker.logs("no PROXY header in time");
+}
+
+#[tokio::test]
 async fn forwarded_headers_count_from_a_trusted_proxy_only() {
     let keys = "trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]";
     let broker = Broker::start_with(&(listener("ws", keys) + &listener("ws", "")));

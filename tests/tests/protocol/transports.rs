@@ -22,11 +22,14 @@ const MODULES: [&str; 12] = [
 /// It moves 80 MB, which takes a debug build of TLS too long.
 const TOO_MUCH: &str = "a_reader_that_stops";
 
+/// Without WebSocket there are no pings to find out that a client is gone.
+const NEEDS_PINGS: &str = "a_client_that_is_gone";
+
 fn again_over(transport: &str) {
     let program = std::env::current_exe().expect("a running program");
     let output = Command::new(program)
         .args(MODULES)
-        .args(["--skip", TOO_MUCH])
+        .args(["--skip", TOO_MUCH, "--skip", NEEDS_PINGS])
         .env("WEIR_TRANSPORT", transport)
         .output()
         .expect("the program runs again");
