@@ -88,12 +88,29 @@ impl Client {
         Self::over(transport, stream, version).await
     }
 
+    /// Opens a WebSocket with this path and query string and these headers besides its own, and sends nothing.
+    pub async fn open_with(
+        broker: &Broker,
+        version: Version,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Self {
+        let (transport, endpoint) = broker.listener();
+        let stream = transport.connect(endpoint).await;
+        let socket = upgrade(stream, version, target, headers).await;
+        Self::with(Socket::WebSocket(Box::new(socket)), version)
+    }
+
     /// Goes on with a stream that somebody else opened.
     pub async fn over(transport: Transport, stream: Stream, version: Version) -> Self {
         let socket = match transport.has_websocket() {
-            true => Socket::WebSocket(Box::new(upgrade(stream, version).await)),
+            true => Socket::WebSocket(Box::new(upgrade(stream, version, "/mqtt", &[]).await)),
             false => Socket::Raw(stream),
         };
+        Self::with(socket, version)
+    }
+
+    fn with(socket: Socket, version: Version) -> Self {
         Self {
             socket,
             decoder: Decoder::client(version, u32::MAX),
@@ -422,19 +439,27 @@ async fn next_message(socket: &mut WebSocketStream<Stream>) -> Arrival {
     }
 }
 
-async fn upgrade(stream: Stream, version: Version) -> WebSocketStream<Stream> {
+async fn upgrade(
+    stream: Stream,
+    version: Version,
+    target: &str,
+    headers: &[(&str, &str)],
+) -> WebSocketStream<Stream> {
     let subprotocol = if version == Version::V3_1 {
         "mqttv3.1"
     } else {
         "mqtt"
     };
-    let request = http::Request::get("ws://localhost/mqtt")
+    let mut request = http::Request::get(format!("ws://localhost{target}"))
         .header("Host", "localhost")
         .header("Connection", "Upgrade")
         .header("Upgrade", "websocket")
         .header("Sec-WebSocket-Version", "13")
         .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
         .header("Sec-WebSocket-Protocol", subprotocol);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
     let request = request.body(()).expect("a request");
     let upgrade = tokio_tungstenite::client_async(request, stream);
     let (socket, response) = upgrade.await.expect("an upgrade");

@@ -6,21 +6,28 @@
 //! No password, token or hash is ever part of a `Debug`, an error or a log line.
 
 mod acl;
+mod certificate;
 mod chain;
 mod error;
+mod jwt;
 mod password;
 mod presented;
 mod scram;
 #[cfg(test)]
 mod scratch;
 mod watched;
+mod web;
+mod webhook;
 
 pub use acl::{Explanation, explain_publish, explain_subscribe};
+pub use certificate::Certificate;
 pub use chain::{Admission, Chain, Judgement, Pending};
 pub use error::{AuthError, FileFault, LineFault};
+pub use jwt::{ClaimNames, Jwt, JwtSettings, KeySource, TokenSource};
 pub use password::{Password, PasswordFile};
 pub use presented::{ClientCertificate, Presented};
 pub use watched::Reload;
+pub use webhook::{Webhook, WebhookSettings};
 
 use bytes::Bytes;
 use std::fmt::Debug;

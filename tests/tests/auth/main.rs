@@ -5,3 +5,4 @@
 mod passwords;
 mod permissions;
 mod scratch;
+mod tokens;

@@ -6,10 +6,11 @@
 use super::coverage::{Filling, coverage, filled, overlaps};
 use super::file::Acl;
 use super::index::Index;
-use super::rule::{Access, Rule, Who};
+use super::rule::{Access, Rule, Who, parse_entry};
 use super::{Step, Want};
 use crate::Provider;
 use crate::watched::Watched;
+use serde_json::Value;
 use std::fmt::Write;
 use std::sync::Arc;
 use weir_engine::{Asked, Coverage, Permissions, Refreshed, TopicFilter, TopicName, Utf8};
@@ -27,6 +28,24 @@ pub(crate) struct Rules {
 impl Rules {
     pub(crate) fn new(own: Option<Arc<Index>>, patterns: Arc<[Rule]>) -> Self {
         Self { own, patterns }
+    }
+
+    /// Rules that came with the client itself: a JSON list of `read news/#`, each a pattern.
+    ///
+    /// # Errors
+    /// The number of the entry that can't be read, counted from 1; 0 if it is no list.
+    pub(crate) fn of_list(list: &Value, place: &str) -> Result<Self, usize> {
+        let entries = list.as_array().ok_or(0_usize)?;
+        let rules = entries.iter().enumerate().map(|(index, entry)| {
+            let rule = entry.as_str().and_then(|text| {
+                let (access, filter) = parse_entry(text).ok()?;
+                let name = format!("{place} {}: {text}", index + 1);
+                Rule::new(access, filter, true, name).ok()
+            });
+            rule.ok_or(index + 1)
+        });
+        let rules: Vec<Rule> = rules.collect::<Result<_, _>>()?;
+        Ok(Self::new(None, rules.into()))
     }
 
     /// What is said of a topic, and by which rule.

@@ -1,13 +1,13 @@
-//! `[auth]` and `[[auth.provider]]`: who may connect, and what they may do.
+//! `[auth]`: who may connect, and what they may do.
 //!
-//! Providers are asked in the order in which they stand in the file. Which keys a provider has depends on its kind; a key of
-//! another kind is refused, since whoever wrote it expects something of it.
+//! Providers are asked in the order in which they stand in the file. Having one changes a default: then who shows nothing is
+//! let in only if that is said.
 
 use std::path::PathBuf;
 
 use super::document::Document;
-use super::error::Fault;
-use super::section::Section;
+use super::listener::Listener;
+use super::provider::Provider;
 
 /// Who may connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,31 +33,13 @@ pub(crate) enum Anonymous {
     Nowhere,
 }
 
-/// Who judges clients.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Provider {
-    /// A password file.
-    PasswordFile(PathBuf),
-}
-
-/// A kind of provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    PasswordFile,
-}
-
-const KINDS: [(&str, Kind); 1] = [("password-file", Kind::PasswordFile)];
-
-/// The keys of a provider besides `kind`, and the kinds that have them.
-const KEYS: [(&str, &[Kind]); 1] = [("file", &[Kind::PasswordFile])];
-
 impl Auth {
-    pub(super) fn resolve(document: &Document<'_>) -> Self {
+    pub(super) fn resolve(document: &Document<'_>, listeners: &[Listener]) -> Self {
         let section = document.section("auth");
         let providers: Vec<_> = document
             .sections("auth.provider")
             .iter()
-            .filter_map(Provider::resolve)
+            .filter_map(|section| Provider::resolve(section, listeners))
             .collect();
         // Who asks for passwords does not mean that a proxy on this machine lets everybody in without one.
         let default = match providers.is_empty() {
@@ -81,41 +63,6 @@ impl Auth {
             providers,
         }
     }
-}
-
-impl Provider {
-    fn resolve(section: &Section<'_, '_>) -> Option<Self> {
-        let found: Vec<_> = KEYS.iter().filter(|(key, _)| section.has(key)).collect();
-        let kind = kind(section)?;
-        for (key, _) in found.iter().filter(|(_, kinds)| !kinds.contains(&kind)) {
-            section.note(key, Fault::NotForKind { kind: kind.word() });
-        }
-        Some(match kind {
-            Kind::PasswordFile => {
-                Self::PasswordFile(section.needed("file", "/etc/weir/passwords").into())
-            }
-        })
-    }
-}
-
-impl Kind {
-    fn word(self) -> &'static str {
-        let known = KINDS.iter().find(|(_, kind)| *kind == self);
-        known.map_or("", |(word, _)| word)
-    }
-}
-
-fn kind(section: &Section<'_, '_>) -> Option<Kind> {
-    let text = section.needed("kind", "password-file");
-    let kind = KINDS.iter().find(|(word, _)| *word == text);
-    if kind.is_none() && !text.is_empty() {
-        let fault = Fault::NotOneOf {
-            value: text.into(),
-            allowed: KINDS.map(|(word, _)| word).to_vec(),
-        };
-        section.note("kind", fault);
-    }
-    kind.map(|(_, kind)| *kind)
 }
 
 #[cfg(test)]
@@ -153,16 +100,8 @@ mod tests {
     fn a_mistake_is_answered_with_what_to_write() {
         for (text, answer) in [
             (
-                "[[auth.provider]]",
-                "t:1: auth.provider.kind: is needed here; write for example \"password-file\"",
-            ),
-            (
                 "[auth]\nanonymous = true",
                 "t:2: auth.anonymous: is true or false; write \"loopback\" or \"everywhere\" or \"nowhere\"",
-            ),
-            (
-                "[[auth.provider]]\nkind = \"password-file\"",
-                "t:1: auth.provider.file: is needed here; write for example \"/etc/weir/passwords\"",
             ),
             (
                 "[auth.provider]\nkind = \"password-file\"\nfile = \"a\"",
@@ -171,17 +110,5 @@ mod tests {
         ] {
             assert_eq!(auth(text).unwrap_err(), answer, "in {text}");
         }
-        let unknown = auth("[[auth.provider]]\nkind = \"passwords\"\nfiel = \"x\"").unwrap_err();
-        let [kind, key] = unknown.lines().collect::<Vec<_>>()[..] else {
-            panic!("{unknown}")
-        };
-        assert!(
-            kind.starts_with("t:2: auth.provider.kind: \"passwords\" is not known"),
-            "{kind}"
-        );
-        assert!(
-            key.starts_with("t:3: auth.provider.fiel: unknown key; did you mean `file`?"),
-            "{key}"
-        );
     }
 }

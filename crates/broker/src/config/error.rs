@@ -140,6 +140,13 @@ pub(crate) enum Fault {
         /// An example of its value.
         example: &'static str,
     },
+    /// One of several keys too many.
+    OneOf {
+        /// The keys of which one is enough.
+        keys: &'static [&'static str],
+    },
+    /// A token in a cookie, which every page could make use of.
+    CookieWithoutOrigins,
     /// A key that means nothing to the kind of provider it stands with.
     NotForKind {
         /// The kind.
@@ -291,14 +298,14 @@ impl fmt::Display for Fault {
             Self::Missing { example } => {
                 write!(out, "is needed here; write for example {example:?}")
             }
-            Self::NotForKind { kind } => {
-                write!(out, "means nothing to kind = {kind:?}; remove it")
-            }
             Self::Path(path) => write!(
                 out,
                 "{path:?} is not a path; write for example \"/mqtt\": a slash first, no spaces, '?' or '#'"
             ),
             Self::DuplicatePath(path) => write!(out, "{path:?} is listed twice; remove one"),
+            Self::OneOf { .. } | Self::CookieWithoutOrigins | Self::NotForKind { .. } => {
+                self.fmt_of_provider(out)
+            }
             Self::Origin { .. }
             | Self::NotANetwork(_)
             | Self::NotAMode(_)
@@ -311,6 +318,25 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
+    /// The faults that only an `[[auth.provider]]` can have.
+    fn fmt_of_provider(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OneOf { keys } => write!(
+                out,
+                "stands beside another of {}; keep one of them",
+                keys.join(", ")
+            ),
+            Self::CookieWithoutOrigins => write!(
+                out,
+                "a cookie counts only for pages whose origin is listed; name them in the listener's allowed_origins, for example [\"https://app.example\"]"
+            ),
+            Self::NotForKind { kind } => {
+                write!(out, "means nothing to kind = {kind:?}; remove it")
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The faults that only a `[[listener]]` can have.
     fn fmt_of_listener(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -13,6 +13,7 @@ mod document;
 mod error;
 mod limits;
 mod listener;
+mod provider;
 mod proxies;
 #[cfg(test)]
 mod reference;
@@ -27,12 +28,13 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::thread::available_parallelism;
 
-pub(crate) use auth::{Anonymous, Auth, Provider};
+pub(crate) use auth::{Anonymous, Auth};
 pub(crate) use bind::{Bind, parse_bind};
 pub(crate) use certificates::{CertificateField, Certificates, ClientCertificates};
 pub(crate) use error::ConfigError;
 pub(crate) use limits::Limits;
 pub(crate) use listener::{Listener, Protocol};
+pub(crate) use provider::Provider;
 pub(crate) use proxies::TrustedProxies;
 pub(crate) use settings::{Log, LogFormat, LogLevel, Timing, Tolerate};
 pub(crate) use store::{Durability, Store};
@@ -139,13 +141,15 @@ impl Config {
 }
 
 fn resolve(document: &Document<'_>) -> Config {
+    let shards = shards(document.top().integer("shards", 0, 0..=1024, "shards"));
+    let listeners = Listener::resolve_all(document);
     let config = Config {
-        shards: shards(document.top().integer("shards", 0, 0..=1024, "shards")),
-        listeners: Listener::resolve_all(document),
+        shards,
         limits: Limits::resolve(&document.section("limits")),
         timing: Timing::resolve(&document.section("timing")),
         tolerate: Tolerate::resolve(&document.section("tolerate")),
-        auth: Auth::resolve(document),
+        auth: Auth::resolve(document, &listeners),
+        listeners,
         store: Store::resolve(&document.section("store")),
         log: Log::resolve(&document.section("log")),
     };

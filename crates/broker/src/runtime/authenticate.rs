@@ -9,7 +9,10 @@ use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
-use weir_auth::{Admission, AuthError, Chain, Judgement, Password, Presented, Provider};
+use weir_auth::{
+    Admission, AuthError, Certificate, Chain, Judgement, Jwt, Password, Presented, Provider,
+    Webhook,
+};
 use weir_engine::{ConnectionKey, Credentials, Grant, Input, Instant, Refusal};
 
 /// The providers that are configured.
@@ -22,6 +25,9 @@ pub(crate) fn chain(config: &Config) -> Result<Chain, AuthError> {
     for provider in &auth.providers {
         providers.push(match provider {
             Configured::PasswordFile(file) => Arc::new(Password::open(file, auth.hashes_at_once)?),
+            Configured::Jwt(settings) => Arc::new(Jwt::open((**settings).clone())?),
+            Configured::Webhook(settings) => Arc::new(Webhook::new(settings.clone())?),
+            Configured::Certificate => Arc::new(Certificate),
         });
     }
     let listeners = config.listeners.iter();
