@@ -5,4 +5,5 @@
 mod passwords;
 mod permissions;
 mod scratch;
+mod secrets;
 mod tokens;

@@ -1,12 +1,14 @@
 //! Password files, `weir passwd`, SCRAM-SHA-256 with a client's own arithmetic, and what becomes of a changed file.
 
 use crate::scratch::Scratch;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use weir_codec::{Connect, Qos, ReasonCode, Version};
-use weir_tests::packets::{connect, text};
+use weir_codec::{Auth, Connect, Packet, Property, Qos, ReasonCode, Version};
+use weir_tests::packets::{connect, properties, text};
 use weir_tests::{Broker, Client, weir};
 
 /// Written by Debian's mosquitto_passwd for the password `secret one`.
@@ -172,4 +174,116 @@ async fn nobody_is_let_in_from_afar_unless_that_is_said() {
     assert_eq!(reason, ReasonCode::NotAuthorized);
     let open = "[auth]\nanonymous = \"everywhere\"\n[[listener]]\nbind = \"0.0.0.0:0\"";
     Client::v5(&Broker::start_with(open), "a").await;
+}
+
+/// A client of SCRAM-SHA-256, with its own arithmetic.
+struct Scram {
+    password: &'static str,
+    first: String,
+}
+
+impl Scram {
+    fn answer(&self, server_first: &str) -> (String, String) {
+        let attribute = |name: &str| {
+            let mut attributes = server_first.split(',');
+            attributes
+                .find_map(|it| it.strip_prefix(name))
+                .expect("an attribute")
+                .to_owned()
+        };
+        let (nonce, salt, rounds) = (attribute("r="), attribute("s="), attribute("i="));
+        let mut salted = [0; 32];
+        ring::pbkdf2::derive(
+            ring::pbkdf2::PBKDF2_HMAC_SHA256,
+            rounds.parse().expect("a number"),
+            &STANDARD.decode(salt).expect("base64"),
+            self.password.as_bytes(),
+            &mut salted,
+        );
+        let sign = |key: &[u8], message: &str| {
+            let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key);
+            ring::hmac::sign(&key, message.as_bytes()).as_ref().to_vec()
+        };
+        let client_key = sign(&salted, "Client Key");
+        let stored_key = ring::digest::digest(&ring::digest::SHA256, &client_key);
+        let without_proof = format!("c=biws,r={nonce}");
+        let message = format!("{},{server_first},{without_proof}", self.first);
+        let signature = sign(stored_key.as_ref(), &message);
+        let proof: Vec<u8> = client_key
+            .iter()
+            .zip(signature)
+            .map(|(key, mask)| key ^ mask)
+            .collect();
+        let server = sign(&sign(&salted, "Server Key"), &message);
+        (
+            format!("{without_proof},p={}", STANDARD.encode(proof)),
+            format!("v={}", STANDARD.encode(server)),
+        )
+    }
+}
+
+fn scram(data: &str) -> weir_codec::Properties {
+    properties([
+        Property::AuthenticationMethod("SCRAM-SHA-256"),
+        Property::AuthenticationData(data.as_bytes()),
+    ])
+}
+
+/// Begins an exchange and gives the client and what it has to send.
+async fn challenge(broker: &Broker, scram_client: &Scram) -> (Client, String, String) {
+    let mut client = Client::open(broker, Version::V5).await;
+    let request = Connect {
+        properties: scram(&format!("n,,{}", scram_client.first)),
+        ..connect(Version::V5, "scram")
+    };
+    client.send(Packet::Connect(Box::new(request))).await;
+    let Packet::Auth(auth) = client.recv().await else {
+        panic!("expected AUTH");
+    };
+    assert_eq!(auth.reason, ReasonCode::ContinueAuthentication);
+    let server_first = auth.properties.authentication_data().expect("a challenge");
+    let server_first = String::from_utf8(server_first.to_vec()).expect("text");
+    let (answer, expected) = scram_client.answer(&server_first);
+    (client, answer, expected)
+}
+
+#[tokio::test]
+async fn scram_proves_a_password_without_sending_it() {
+    let scratch = Scratch::new();
+    let path = scratch.path("passwords");
+    let file = path.to_str().expect("a path");
+    assert!(passwd(&[file, "ann", "--scram"], "one").status.success());
+    let broker = Broker::start_with(&provider(&path));
+    for (user, password, is_right) in [
+        ("ann", "one", true),
+        ("ann", "two", false),
+        ("nobody", "one", false),
+    ] {
+        let first = format!("n={user},r=fyko+d2lbbFgONRv9qkxdawL");
+        let (mut client, answer, server_final) =
+            challenge(&broker, &Scram { password, first }).await;
+        let reason = ReasonCode::ContinueAuthentication;
+        let properties = scram(&answer);
+        client.send(Packet::Auth(Auth { reason, properties })).await;
+        let Packet::ConnAck(connack) = client.recv().await else {
+            panic!("expected CONNACK");
+        };
+        if is_right {
+            assert_eq!(connack.reason, ReasonCode::Success);
+            let data = connack.properties.authentication_data();
+            assert_eq!(
+                data,
+                Some(server_final.as_bytes()),
+                "the server knows it too"
+            );
+        } else {
+            assert_eq!(
+                connack.reason,
+                ReasonCode::BadUserNameOrPassword,
+                "{user} {password}"
+            );
+        }
+    }
+    // The same line serves who sends the password.
+    Client::connect(&broker, login(Version::V3_1_1, "ann", "one")).await;
 }

@@ -12,6 +12,7 @@ mod durable;
 mod ends;
 mod grant;
 mod reauthenticate;
+mod renewals;
 mod retained;
 mod sessions;
 mod shards;
