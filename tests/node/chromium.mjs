@@ -21,12 +21,13 @@ export function launch() {
   return chromium.launch({ executablePath: found, args: ARGUMENTS });
 }
 
-/** Serves the listed files (path -> file URL, or text) on a free local port; resolves with the address. */
+/** Serves the listed files (path -> file URL, text, or what is called for the text) on a free local port; resolves with the address. */
 export function serve(files) {
   const server = createServer(async (request, response) => {
     const file = files[new URL(request.url, "http://localhost").pathname];
     if (!file) return response.writeHead(404).end();
-    const text = file instanceof URL ? await readFile(file) : file;
+    const made = typeof file === "function" ? await file() : file;
+    const text = file instanceof URL ? await readFile(file) : made;
     const kind = file instanceof URL ? KINDS[extname(file.pathname)] : "text/html";
     response.writeHead(200, { "Content-Type": `${kind}; charset=utf-8` }).end(text);
   });

@@ -280,6 +280,7 @@ fn shard_settings(config: &Config) -> Settings {
         outbox_bytes: limits.outbox_bytes,
         queue_messages: limits.queue_messages,
         queue_bytes: limits.queue_bytes,
+        slow_reader_bytes: limits.slow_reader_bytes,
         max_subscriptions_per_session: limits.max_subscriptions_per_session,
         takeovers_maximum: limits.max_takeovers,
         takeover_pause_seconds: limits.takeover_pause_seconds,

@@ -6,10 +6,12 @@
 use crate::aliases::Alias;
 use crate::inflight::Identifiers;
 use crate::message::Message;
+use crate::slow_reader::MISSED;
 use crate::time::Instant;
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use smallvec::SmallVec;
-use weir_codec::{EncodeError, PublishFrame, PublishHead, Version};
+use weir_codec::{EncodeError, Properties, Property, PublishFrame, PublishHead, Version};
 
 /// What may differ between the encodings of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +84,26 @@ impl Cast {
             .ok_or(EncodeError::PacketTooLong)
     }
 
+    /// The same for a receiver that is told how many messages it missed before this one.
+    pub(crate) fn frame_telling(
+        &self,
+        variant: &Variant,
+        missed: u64,
+    ) -> Result<PublishFrame, EncodeError> {
+        let mut properties = self.message.properties.clone();
+        properties.push(Property::UserProperty(MISSED, &missed.to_string()));
+        self.encode_with(variant, &properties)
+    }
+
     fn encode(&self, variant: &Variant) -> Result<PublishFrame, EncodeError> {
+        self.encode_with(variant, &self.message.properties)
+    }
+
+    fn encode_with(
+        &self,
+        variant: &Variant,
+        properties: &Properties,
+    ) -> Result<PublishFrame, EncodeError> {
         let message = &*self.message;
         // A topic the client knows by its alias goes out empty (section 3.3.2.3.4).
         let known_by_alias = variant.alias.is_some_and(|alias| alias.known);
@@ -96,7 +117,7 @@ impl Cast {
             topic_alias: variant.alias.map(|alias| alias.number),
             message_expiry_interval: message.remaining_expiry_seconds(self.now),
             subscription_identifiers: &variant.identifiers,
-            properties: &message.properties,
+            properties,
         };
         PublishFrame::new(&head, &message.payload, variant.has_packet_id)
     }

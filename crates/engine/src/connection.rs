@@ -11,6 +11,7 @@
 use crate::aliases::{InboundAliases, OutboundAliases};
 use crate::id::SessionKey;
 use crate::shard::Contest;
+use crate::slow_reader::SlowReader;
 use crate::time::Instant;
 use crate::timers::TimerToken;
 use alloc::boxed::Box;
@@ -80,6 +81,11 @@ pub(crate) struct Connection {
     pub(crate) exchange: Option<Box<Exchange>>,
     /// For when the credentials expire.
     pub(crate) credentials_timer: Option<TimerToken>,
+    /// What becomes of QoS 0 messages that find it slow, unless a subscription says otherwise; `None`: what finds no room is
+    /// dropped, and nobody is told.
+    pub(crate) slow_reader: Option<SlowReader>,
+    /// QoS 0 messages that it missed since it was too slow.
+    pub(crate) missed: u64,
     /// Denials the log was told of.
     pub(crate) denials_told: u8,
     /// Whether CONNACK was sent: nothing goes before it.
@@ -120,6 +126,8 @@ impl Connection {
             aliases_out: OutboundAliases::default(),
             exchange: None,
             credentials_timer: None,
+            slow_reader: None,
+            missed: 0,
             denials_told: 0,
             is_welcomed: false,
             answers_held: 0,

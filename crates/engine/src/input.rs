@@ -8,6 +8,7 @@ use crate::id::{ConnectionKey, ShardId, StoreTicket};
 use crate::permission::Permissions;
 use crate::record::Change;
 use crate::remote::Remote;
+use crate::slow_reader::SlowReader;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -154,7 +155,7 @@ pub enum Effect {
         /// Its answer: the Authentication Data of its AUTH.
         data: Bytes,
     },
-    /// Something of a session's permissions that the log is to tell.
+    /// Something of a session that the log is to tell.
     Report {
         /// Whose.
         client_id: Utf8,
@@ -216,7 +217,7 @@ pub enum Effect {
     },
 }
 
-/// Something about permissions for the log: who did what is known, this says what came of it and by which rule.
+/// Something about a session for the log: who did what is known, this says what came of it and by which rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
     /// A publish was denied.
@@ -231,6 +232,10 @@ pub enum Report {
     Reauthenticated,
     /// There are more denials than are told one by one.
     Muted,
+    /// The client reads more slowly than messages of QoS 0 come, and has begun to miss some.
+    Slow(SlowReader),
+    /// How many messages of QoS 0 a slow client missed in all, at the end of its connection.
+    Missed(u64),
 }
 
 impl fmt::Display for Report {
@@ -246,6 +251,8 @@ impl fmt::Display for Report {
             }
             Self::WillDeleted(topic, rule) => write!(f, "will to {topic:?} deleted: {rule}"),
             Self::Reauthenticated => f.write_str("authenticated again"),
+            Self::Slow(policy) => write!(f, "reads slowly and misses messages ({})", policy.name()),
+            Self::Missed(count) => write!(f, "read slowly and missed {count} messages"),
             Self::Muted => f.write_str("further denials of this connection are not logged"),
         }
     }

@@ -58,6 +58,7 @@ mod sending;
 mod session;
 mod settings;
 mod shard;
+mod slow_reader;
 mod stats;
 mod subscription;
 mod time;
@@ -77,6 +78,7 @@ pub use record::{
 pub use remote::{Members, Remote};
 pub use settings::Settings;
 pub use shard::Shard;
+pub use slow_reader::SlowReader;
 pub use stats::{Fullest, Stats};
 pub use time::Instant;
 /// What the types above are made of, for rooms that need nothing else of the codec.

@@ -1,25 +1,69 @@
 //! Messages that wait for a session: it has no connection, or its window or its socket is full.
 //!
-//! Bounded in messages and bytes. When it is full the newcomer is not taken; who called decides what follows.
+//! Bounded in messages and bytes. When it is full the newcomer is not taken; who called decides what follows. Only *lossy*
+//! messages, QoS 0 whose reader would rather lose old ones than new ones, make room for each other. They keep their places
+//! among the others, so that order holds.
+//!
+//! A message that made room leaves a hole. Holes are swept up when they are the greater part, so nothing ever scans the queue
+//! for one message.
 
-use crate::inflight::Envelope;
-use alloc::collections::VecDeque;
-use weir_codec::Qos;
+use crate::inflight::{Envelope, Identifiers};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use weir_codec::{Qos, TopicName};
+
+/// So many sums of missed messages are kept apart; of more, the one with the lowest identifier is forgotten.
+const SUMS: usize = 1024;
+
+/// So many holes are not worth sweeping up.
+const FEW_HOLES: usize = 32;
 
 /// One session's waiting messages, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    waiting: VecDeque<Envelope>,
+    /// `None`: a hole. The first is none.
+    waiting: VecDeque<Option<Waiting>>,
+    /// The number of the first place; places are numbered on and on.
+    first: u64,
+    messages: usize,
     bytes: usize,
+    lossy: Option<Box<Lossy>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    envelope: Envelope,
+    is_lossy: bool,
+}
+
+/// The lossy ones among the waiting messages, and what was lost of them.
+#[derive(Debug, Default)]
+struct Lossy {
+    /// Their places, oldest first; some may be holes.
+    places: VecDeque<u64>,
+    /// The places of those that a newer message of the topic takes over.
+    latest: BTreeMap<TopicName, u64>,
+    bytes: usize,
+    /// What the client is still to be told of: how many messages it missed, by Subscription Identifier.
+    missed: BTreeMap<u32, u64>,
+}
+
+/// How much may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+    /// Of it for lossy messages; one may go over it.
+    pub(crate) lossy_bytes: usize,
 }
 
 impl Queue {
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.messages == 0
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.waiting.len()
+        self.messages
     }
 
     /// The bytes its messages are counted with.
@@ -27,47 +71,78 @@ impl Queue {
         self.bytes
     }
 
-    /// Adds `envelope` unless that would exceed `max_messages` or `max_bytes`; returns whether it was taken.
+    /// Adds `envelope` unless that would exceed the room; returns whether it was taken.
     #[must_use]
-    pub(crate) fn push(
-        &mut self,
-        envelope: Envelope,
-        max_messages: usize,
-        max_bytes: usize,
-    ) -> bool {
-        let cost = envelope.message.cost_bytes();
-        let is_full = self.waiting.len() >= max_messages || self.bytes + cost > max_bytes;
-        if is_full && !fault!(QueueUnbounded) {
+    pub(crate) fn push(&mut self, envelope: Envelope, room: Room) -> bool {
+        if !self.has_room(cost_bytes(&envelope), room) && !fault!(QueueUnbounded) {
             return false;
         }
-        self.bytes += cost;
-        self.waiting.push_back(envelope);
+        self.add(envelope, false);
         true
+    }
+
+    /// Adds a lossy `envelope`, in the place of the one before of its topic if it is of those of which `only_latest` counts.
+    /// Returns how many messages are lost for it, itself perhaps.
+    pub(crate) fn push_lossy(&mut self, envelope: Envelope, only_latest: bool, room: Room) -> u64 {
+        let cost = cost_bytes(&envelope);
+        let mut lost = 0;
+        if only_latest && let Some(place) = self.place_of(&envelope.message.topic) {
+            if let Some(earlier) = self.replace(place, envelope.clone(), room) {
+                self.miss(&earlier.identifiers, 1);
+                return 1;
+            }
+            lost += self.lose(place);
+        }
+        while !self.has_lossy_room(cost, room) && self.lose_oldest() {
+            lost += 1;
+        }
+        self.sweep();
+        if !self.has_room(cost, room) {
+            self.miss(&envelope.identifiers, 1);
+            return lost + 1;
+        }
+        let place = self.first + self.waiting.len() as u64;
+        let lossy = self.lossy.get_or_insert_default();
+        lossy.places.push_back(place);
+        lossy.bytes += cost;
+        if only_latest {
+            lossy.latest.insert(envelope.message.topic.clone(), place);
+        }
+        self.add(envelope, true);
+        lost
     }
 
     /// What was added last.
     pub(crate) fn back(&self) -> Option<&Envelope> {
-        self.waiting.back()
+        Some(&self.waiting.back()?.as_ref()?.envelope)
     }
 
     /// Adds what waited before the broker was started, whatever the limits are now.
     pub(crate) fn restore(&mut self, envelope: Envelope) {
-        self.bytes += envelope.message.cost_bytes();
-        self.waiting.push_back(envelope);
+        self.add(envelope, false);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Envelope> {
-        self.waiting.iter()
+        self.waiting
+            .iter()
+            .flatten()
+            .map(|waiting| &waiting.envelope)
     }
 
     pub(crate) fn front(&self) -> Option<&Envelope> {
-        self.waiting.front()
+        Some(&self.waiting.front()?.as_ref()?.envelope)
     }
 
     pub(crate) fn pop(&mut self) -> Option<Envelope> {
-        let envelope = self.waiting.pop_front()?;
-        if !fault!(QueueForgetsRoom) {
-            self.bytes -= envelope.message.cost_bytes();
+        let envelope = self.take(self.first)?;
+        if let Some(lossy) = &mut self.lossy {
+            while lossy
+                .places
+                .front()
+                .is_some_and(|place| *place < self.first)
+            {
+                lossy.places.pop_front();
+            }
         }
         if self.waiting.is_empty() {
             // A queue that was long once must not hold its memory for ever.
@@ -76,19 +151,160 @@ impl Queue {
         Some(envelope)
     }
 
-    /// Forgets QoS 0 messages: they do not outlive the connection.
+    /// Remembers that the client missed so many messages that would have carried these identifiers.
+    pub(crate) fn miss(&mut self, identifiers: &Identifiers, count: u64) {
+        let missed = &mut self.lossy.get_or_insert_default().missed;
+        *missed.entry(sum_of(identifiers)).or_insert(0) += count;
+        if missed.len() > SUMS {
+            missed.pop_first();
+        }
+    }
+
+    /// How many messages the client missed before one with these identifiers, to be told with it.
+    pub(crate) fn take_missed(&mut self, identifiers: &Identifiers) -> u64 {
+        let missed = self.lossy.as_mut().map(|lossy| &mut lossy.missed);
+        missed
+            .and_then(|missed| missed.remove(&sum_of(identifiers)))
+            .unwrap_or(0)
+    }
+
+    /// Forgets QoS 0 messages, and what was lost of them: they do not outlive the connection.
     pub(crate) fn drop_at_most_once(&mut self) {
         self.retain(|envelope| envelope.qos != Qos::AtMostOnce);
+        self.lossy = None;
     }
 
     /// Forgets all messages but these.
-    pub(crate) fn retain(&mut self, keeps: impl FnMut(&Envelope) -> bool) {
-        self.waiting.retain(keeps);
-        self.bytes = self
-            .waiting
-            .iter()
-            .map(|envelope| envelope.message.cost_bytes())
-            .sum();
-        self.waiting.shrink_to_fit();
+    pub(crate) fn retain(&mut self, mut keeps: impl FnMut(&Envelope) -> bool) {
+        for place in self.first..self.first + self.waiting.len() as u64 {
+            if self.at(place).is_some_and(|envelope| !keeps(envelope)) {
+                let _ = self.take(place);
+            }
+        }
+        self.close_ranks();
+    }
+
+    fn has_room(&self, cost: usize, room: Room) -> bool {
+        self.messages < room.messages && self.bytes + cost <= room.bytes
+    }
+
+    fn has_lossy_room(&self, cost: usize, room: Room) -> bool {
+        let lossy_bytes = self.lossy.as_ref().map_or(0, |lossy| lossy.bytes);
+        self.has_room(cost, room) && lossy_bytes + cost <= room.lossy_bytes
+    }
+
+    fn at(&self, place: u64) -> Option<&Envelope> {
+        let index = usize::try_from(place.checked_sub(self.first)?).ok()?;
+        Some(&self.waiting.get(index)?.as_ref()?.envelope)
+    }
+
+    /// Where the message waits that a newer one of this topic takes the place of.
+    fn place_of(&self, topic: &TopicName) -> Option<u64> {
+        self.lossy.as_ref()?.latest.get(topic).copied()
+    }
+
+    /// Puts a message in the place of an earlier one, which is returned; `None`: there is no room for it.
+    fn replace(&mut self, place: u64, envelope: Envelope, room: Room) -> Option<Envelope> {
+        let (before, after) = (cost_bytes(self.at(place)?), cost_bytes(&envelope));
+        let lossy = self.lossy.as_mut()?;
+        let bytes = self.bytes - before + after;
+        let lossy_bytes = lossy.bytes - before + after;
+        // What makes the queue no fuller always can.
+        if after > before && (bytes > room.bytes || lossy_bytes > room.lossy_bytes) {
+            return None;
+        }
+        let index = usize::try_from(place.checked_sub(self.first)?).ok()?;
+        let waiting = self.waiting.get_mut(index)?.as_mut()?;
+        (self.bytes, lossy.bytes) = (bytes, lossy_bytes);
+        Some(core::mem::replace(&mut waiting.envelope, envelope))
+    }
+
+    /// Takes the oldest lossy message out; returns whether there was one.
+    fn lose_oldest(&mut self) -> bool {
+        while let Some(lossy) = &mut self.lossy
+            && let Some(place) = lossy.places.pop_front()
+        {
+            if self.lose(place) > 0 {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Takes a message out that the client will miss; returns how many that is.
+    fn lose(&mut self, place: u64) -> u64 {
+        let Some(envelope) = self.take(place) else {
+            return 0;
+        };
+        self.miss(&envelope.identifiers, 1);
+        1
+    }
+
+    fn add(&mut self, envelope: Envelope, is_lossy: bool) {
+        self.bytes += cost_bytes(&envelope);
+        self.messages += 1;
+        self.waiting.push_back(Some(Waiting { envelope, is_lossy }));
+    }
+
+    fn take(&mut self, place: u64) -> Option<Envelope> {
+        let index = usize::try_from(place.checked_sub(self.first)?).ok()?;
+        let Waiting { envelope, is_lossy } = self.waiting.get_mut(index)?.take()?;
+        let cost = cost_bytes(&envelope);
+        self.messages -= 1;
+        if !fault!(QueueForgetsRoom) {
+            self.bytes -= cost;
+        }
+        if let (true, Some(lossy)) = (is_lossy, &mut self.lossy) {
+            lossy.bytes -= cost;
+            if lossy.latest.get(&envelope.message.topic) == Some(&place) {
+                lossy.latest.remove(&envelope.message.topic);
+            }
+        }
+        while let Some(None) = self.waiting.front() {
+            self.waiting.pop_front();
+            self.first += 1;
+        }
+        Some(envelope)
+    }
+
+    fn sweep(&mut self) {
+        if self.waiting.len() - self.messages > self.messages + FEW_HOLES {
+            self.close_ranks();
+        }
+    }
+
+    /// Closes all holes: who stands behind one gets another place.
+    fn close_ranks(&mut self) {
+        let ranks = core::mem::take(&mut self.waiting);
+        let mut lossy = self.lossy.as_mut();
+        if let Some(lossy) = &mut lossy {
+            lossy.places.clear();
+        }
+        for (before, waiting) in (self.first..).zip(ranks) {
+            let Some(waiting) = waiting else {
+                continue;
+            };
+            let now = self.first + self.waiting.len() as u64;
+            if let (true, Some(lossy)) = (waiting.is_lossy, &mut lossy) {
+                lossy.places.push_back(now);
+                let latest = lossy.latest.get_mut(&waiting.envelope.message.topic);
+                if let Some(place) = latest.filter(|place| **place == before) {
+                    *place = now;
+                }
+            }
+            self.waiting.push_back(Some(waiting));
+        }
     }
 }
+
+fn cost_bytes(envelope: &Envelope) -> usize {
+    envelope.message.cost_bytes()
+}
+
+/// Messages are counted for their subscription: by its identifier, those without one together.
+fn sum_of(identifiers: &Identifiers) -> u32 {
+    identifiers.first().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@
 
 use crate::id::{MessageNumber, SessionNumber, ShardId};
 use crate::message::Message;
+use crate::slow_reader::SlowReader;
 use crate::time::Instant;
 use alloc::sync::Arc;
 use smallvec::SmallVec;
@@ -87,6 +88,8 @@ pub struct SubscriptionRecord {
     pub no_local: bool,
     /// Retain As Published.
     pub retain_as_published: bool,
+    /// How a slow reader is to be treated, if its subscriber has a wish.
+    pub slow_reader: Option<SlowReader>,
     /// The Subscription Identifier; 0: none.
     pub identifier: u32,
 }

@@ -10,10 +10,12 @@ use crate::end::End;
 use crate::id::{ConnectionKey, Numbers, SessionKey};
 use crate::inflight::{Awaiting, Envelope, Identifiers};
 use crate::journal::Journal;
+use crate::queue::Room;
 use crate::retained::Retained;
 use crate::sending::{Shape, count, has_room, has_window, publish, resend};
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::slow_reader::SlowReader;
 use crate::stats::Stats;
 use crate::subscription::Subscription;
 use crate::time::Instant;
@@ -44,6 +46,8 @@ pub(crate) struct Roster {
     pub(crate) replaying: VecDeque<ConnectionKey>,
     /// The time of the last input.
     pub(crate) now: Instant,
+    /// Connections that have begun to miss messages, and in which way: the log is to be told.
+    pub(crate) laggards: Vec<(ConnectionKey, SlowReader)>,
     /// Connections that can't go on, and why: to be ended.
     pub(crate) doomed: Vec<(ConnectionKey, End)>,
 }
@@ -59,6 +63,7 @@ impl Roster {
             dirty: Vec::new(),
             replaying: VecDeque::new(),
             now: Instant::default(),
+            laggards: Vec::new(),
             doomed: Vec::new(),
         }
     }
@@ -112,9 +117,16 @@ impl Roster {
         if fault!(DeliveredAboveGranted) {
             qos = cast.message().qos;
         }
+        let mut shape = Shape {
+            qos,
+            retain,
+            identifiers,
+            sequence: None,
+            missed: 0,
+        };
         let Some(key) = session.connection else {
             if qos != Qos::AtMostOnce || fault!(QosZeroForAbsent) {
-                self.enqueue(to, qos, identifiers, retain, cast);
+                self.enqueue(to, &shape, None, cast);
             }
             return;
         };
@@ -126,21 +138,17 @@ impl Roster {
             && has_room(&self.settings, connection)
             && has_window(&self.settings, session, connection, qos)
         {
-            let sequence = session.next_sequence(qos);
-            if sequence.is_some() {
+            shape.sequence = session.next_sequence(qos);
+            if shape.sequence.is_some() {
                 self.journal.put_message(&cast.keep());
             }
-            let shape = Shape {
-                qos,
-                retain,
-                identifiers,
-                sequence,
-            };
+            shape.missed = missed_before(session, &shape);
             let sent = publish(&mut self.journal, session, (key, connection), shape, cast);
             count(&mut self.stats, sent);
             mark_dirty(&mut self.dirty, key, connection);
         } else {
-            self.enqueue(to, qos, identifiers, retain, cast);
+            let policy = subscription.slow_reader.or(connection.slow_reader);
+            self.enqueue(to, &shape, policy, cast);
         }
     }
 
@@ -255,12 +263,14 @@ impl Roster {
                 continue;
             }
             let mut cast = Cast::kept(envelope.message, now);
-            let shape = Shape {
+            let mut shape = Shape {
                 qos,
                 retain: envelope.retain,
                 identifiers: envelope.identifiers,
                 sequence: envelope.sequence,
+                missed: 0,
             };
+            shape.missed = missed_before(session, &shape);
             let sent = publish(
                 &mut self.journal,
                 session,
@@ -326,29 +336,32 @@ impl Roster {
         has_room(&self.settings, connection) && has_window(&self.settings, session, connection, qos)
     }
 
+    /// Puts a message into the session's queue; `policy` says what may be lost for it if it is one of QoS 0.
     fn enqueue(
         &mut self,
         to: SessionKey,
-        qos: Qos,
-        identifiers: Identifiers,
-        retain: bool,
+        shape: &Shape,
+        policy: Option<SlowReader>,
         cast: &mut Cast,
     ) {
         let Some(session) = self.sessions.get_mut(to) else {
             return;
         };
+        let policy = policy.filter(|_| shape.qos == Qos::AtMostOnce);
         let envelope = Envelope {
             message: cast.keep(),
-            qos,
-            retain,
-            identifiers,
-            sequence: session.next_sequence(qos),
+            qos: shape.qos,
+            retain: shape.retain,
+            identifiers: shape.identifiers.clone(),
+            sequence: session.next_sequence(shape.qos),
         };
-        let settings = &self.settings;
-        if session
-            .queue
-            .push(envelope, settings.queue_messages, settings.queue_bytes)
-        {
+        let room = room(&self.settings);
+        if let Some(policy @ (SlowReader::LatestPerTopic | SlowReader::DropOldest)) = policy {
+            let only_latest = policy == SlowReader::LatestPerTopic;
+            let lost = session.queue.push_lossy(envelope, only_latest, room);
+            return self.count_lost(to, policy, lost);
+        }
+        if session.queue.push(envelope, room) {
             if let Some(envelope) = session.queue.back()
                 && envelope.sequence.is_some()
             {
@@ -357,15 +370,57 @@ impl Roster {
             }
             return;
         }
+        match policy {
+            Some(policy @ SlowReader::DropNewest) => {
+                session.queue.miss(&shape.identifiers, 1);
+                self.count_lost(to, policy, 1);
+            }
+            _ => self.refuse(to, shape.qos, policy),
+        }
+    }
+
+    /// The queue is full. Losing a QoS 1 or 2 message silently would break its promise: a client that is here is told, as
+    /// is one that wants QoS 0 to be treated so. Not one that is still taking what waited for it before it came: to end its
+    /// connection would keep it from ever catching up.
+    fn refuse(&mut self, to: SessionKey, qos: Qos, policy: Option<SlowReader>) {
         self.stats.messages_dropped += 1;
-        // Losing a QoS 1 or 2 message silently would break its promise: a client that is here is told. Not one that
-        // is still taking what waited for it before it came: to end its connection would keep it from ever catching up.
-        if let (Some(key), true) = (session.connection, qos != Qos::AtMostOnce)
+        let must_end = qos != Qos::AtMostOnce || policy == Some(SlowReader::Disconnect);
+        let connection = self.sessions.get(to).and_then(|session| session.connection);
+        if let (Some(key), true) = (connection, must_end)
             && !fault!(FullQueueUntold)
             && self.connections.get(key).is_some_and(|it| it.caught_up)
         {
             self.doomed.push((key, End::QueueFull));
         }
+    }
+
+    fn count_lost(&mut self, to: SessionKey, policy: SlowReader, lost: u64) {
+        self.stats.messages_dropped += lost;
+        let key = self.sessions.get(to).and_then(|session| session.connection);
+        if let Some(key) = key
+            && let Some(connection) = self.connections.get_mut(key)
+        {
+            if connection.missed == 0 && lost > 0 {
+                self.laggards.push((key, policy));
+            }
+            connection.missed += lost;
+        }
+    }
+}
+
+fn room(settings: &Settings) -> Room {
+    Room {
+        messages: settings.queue_messages,
+        bytes: settings.queue_bytes,
+        lossy_bytes: settings.slow_reader_bytes,
+    }
+}
+
+/// How many messages of its subscription the client missed before this one; it is told with QoS 0 only.
+fn missed_before(session: &mut Session, shape: &Shape) -> u64 {
+    match shape.qos {
+        Qos::AtMostOnce => session.queue.take_missed(&shape.identifiers),
+        _ => 0,
     }
 }
 

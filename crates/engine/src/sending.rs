@@ -14,7 +14,9 @@ use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::time::Instant;
 use alloc::sync::Arc;
-use weir_codec::{Ack, Delivery, Packet, PacketId, Properties, Qos, ReasonCode};
+use weir_codec::{
+    Ack, Delivery, Packet, PacketId, Properties, PublishFrame, Qos, ReasonCode, Version,
+};
 
 /// Whether something may be added to the connection's output now.
 pub(crate) fn has_room(settings: &Settings, connection: &Connection) -> bool {
@@ -56,6 +58,8 @@ pub(crate) struct Shape {
     pub(crate) retain: bool,
     pub(crate) identifiers: Identifiers,
     pub(crate) sequence: Option<u64>,
+    /// How many QoS 0 messages the client missed before it.
+    pub(crate) missed: u64,
 }
 
 /// Encodes one PUBLISH into the connection's output; packet id, alias and quota change with the frame, or not at all.
@@ -72,6 +76,7 @@ pub(crate) fn publish(
         retain,
         identifiers,
         sequence,
+        missed,
     } = shape;
     let waits_for_store = qos == Qos::ExactlyOnce && sequence.is_some();
     let alias = match waits_for_store {
@@ -91,13 +96,10 @@ pub(crate) fn publish(
         identifiers: variant.identifiers.clone(),
         sequence,
     });
-    let frame = match cast.frame(variant) {
-        Ok(frame)
-            if frame.wire_bytes() <= connection.max_packet_bytes as usize
-                || fault!(MaximumPacketSizeIgnored) =>
-        {
-            frame
-        }
+    let telling = tell_missed(session, connection, &variant, missed, cast);
+    let frame = match (&telling, cast.frame(variant)) {
+        (Some(telling), _) => telling,
+        (None, Ok(frame)) if fits(connection, frame) || fault!(MaximumPacketSizeIgnored) => frame,
         _ => {
             journal.delete_delivery(session.number, sequence);
             return Sent::TooLarge;
@@ -128,6 +130,30 @@ pub(crate) fn publish(
         frame.write(false, retain, numbered(qos, id), &mut connection.output);
     }
     sent(connection, alias, cast)
+}
+
+/// The frame that also says how many messages were missed; if it can't be said now, it is said with the next one.
+fn tell_missed(
+    session: &mut Session,
+    connection: &Connection,
+    variant: &Variant,
+    missed: u64,
+    cast: &Cast,
+) -> Option<PublishFrame> {
+    if missed == 0 || connection.version != Version::V5 {
+        return None;
+    }
+    let frame = cast.frame_telling(variant, missed).ok();
+    let frame = frame.filter(|it| fits(connection, it));
+    if frame.is_none() {
+        session.queue.miss(&variant.identifiers, missed);
+    }
+    frame
+}
+
+/// [MQTT-3.1.2-24]: whether it is within the client's Maximum Packet Size.
+fn fits(connection: &Connection, frame: &PublishFrame) -> bool {
+    frame.wire_bytes() <= connection.max_packet_bytes as usize
 }
 
 fn sent(connection: &mut Connection, alias: Option<Alias>, cast: &Cast) -> Sent {

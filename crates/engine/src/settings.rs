@@ -22,6 +22,8 @@ pub struct Settings {
     pub queue_messages: usize,
     /// Bytes that wait in one session's queue at most.
     pub queue_bytes: usize,
+    /// Bytes of it that QoS 0 messages which make room for each other may have; one may go over it.
+    pub slow_reader_bytes: usize,
     /// Subscriptions of one session at most.
     pub max_subscriptions_per_session: usize,
     /// Levels in a topic name or filter at most.
@@ -59,6 +61,7 @@ impl Default for Settings {
             outbox_bytes: 256 << 10,
             queue_messages: 8192,
             queue_bytes: 16 << 20,
+            slow_reader_bytes: 1 << 20,
             max_subscriptions_per_session: 100_000,
             max_topic_levels: 128,
             max_sessions: 1_000_000,

@@ -31,6 +31,7 @@ use crate::remote::Members;
 use crate::retained::Retained;
 use crate::roster::{Roster, mark_dirty};
 use crate::settings::Settings;
+use crate::slow_reader::SlowReader;
 use crate::stats::{Fullest, Stats};
 use crate::subscription::Subscription;
 use crate::time::Instant;
@@ -107,6 +108,14 @@ impl Shard {
             connection.timer = Some(token);
         }
         key
+    }
+
+    /// How a connection is treated when it reads slowly, unless its subscriptions say otherwise. Without this QoS 0 that
+    /// finds no room is dropped, and nobody is told.
+    pub fn set_slow_reader(&mut self, connection: ConnectionKey, policy: SlowReader) {
+        if let Some(connection) = self.roster.connections.get_mut(connection) {
+            connection.slow_reader = Some(policy);
+        }
     }
 
     /// Takes in what has happened.

@@ -232,6 +232,7 @@ fn begin_session(number: u64) -> Vec<Change> {
         qos: Qos::AtLeastOnce,
         no_local: false,
         retain_as_published: false,
+        slow_reader: None,
         identifier: 0,
     };
     vec![

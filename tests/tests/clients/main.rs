@@ -10,6 +10,9 @@ use std::path::Path;
 
 use weir_tests::{Broker, Script};
 
+/// A broker for pages that come from another origin, as a real web application's do.
+const FROM_ELSEWHERE: &str = "[[listener]]\nbind = \"127.0.0.1:0\"\nallowed_origins = [\"*\"]\n";
+
 #[test]
 fn mqttjs_in_node_speaks_all_versions() {
     let broker = Broker::start();
@@ -20,8 +23,7 @@ fn mqttjs_in_node_speaks_all_versions() {
 #[test]
 fn mqttjs_in_chromium_speaks_all_versions() {
     // The page is served by a port of its own, so it is not of the broker's host.
-    let broker =
-        Broker::start_with("[[listener]]\nbind = \"127.0.0.1:0\"\nallowed_origins = [\"*\"]\n");
+    let broker = Broker::start_with(FROM_ELSEWHERE);
     let checks = Script::node("browser.mjs", &[&broker.url()]).succeed();
     assert_eq!(checks, 3 * 18 + 6);
 }
@@ -38,10 +40,18 @@ fn the_try_it_page_works_in_two_tabs() {
 
 #[test]
 fn two_tabs_of_chromium_with_one_client_id_come_to_rest() {
-    let broker = Broker::start();
+    let broker = Broker::start_with(FROM_ELSEWHERE);
     let checks = Script::node("tabs.mjs", &[&broker.url()]).succeed();
     assert_eq!(checks, 2);
     broker.logs("takeover loop");
+}
+
+#[test]
+fn a_tab_of_chromium_that_stands_still_is_told_what_it_missed() {
+    let broker = Broker::start_with(FROM_ELSEWHERE);
+    let checks = Script::node("slow.mjs", &[&broker.url()]).succeed();
+    assert_eq!(checks, 2);
+    broker.logs("reads slowly and misses messages (drop-oldest)");
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod retained;
 mod sessions;
 mod shared;
 mod shutdown;
+mod slow_readers;
 mod subscriptions;
 mod takeover;
 mod transports;

@@ -46,6 +46,8 @@ pub(crate) struct Limits {
     pub(crate) queue_messages: usize,
     /// Bytes of the messages that wait in one session.
     pub(crate) queue_bytes: usize,
+    /// Bytes of them for QoS 0 messages that make room for each other.
+    pub(crate) slow_reader_bytes: usize,
     /// Sessions, connected or kept; at least `max_connections`.
     pub(crate) max_sessions: usize,
     /// How long a session may be kept after its connection ended, in seconds; `u32::MAX` never expires.
@@ -87,6 +89,7 @@ impl Limits {
             outbox_bytes: bytes(from, "outbox_bytes", 256 * KIB, 4 * KIB..=GIB),
             queue_messages: from.integer("queue_messages", 8192, 1..=10_000_000, "messages"),
             queue_bytes: queue_bytes(from, packet_bytes),
+            slow_reader_bytes: bytes(from, "slow_reader_bytes", MIB, 4 * KIB..=GIB),
             max_sessions: sessions(from, connections),
             max_session_expiry_seconds: expiry_seconds(from),
             max_subscriptions_per_session: subscriptions(from),

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use weir_engine::SlowReader;
 use weir_ws::{AllowedOrigin, RefuseAfterUpgrade};
 
 use super::bind::Bind;
@@ -41,6 +42,8 @@ pub(crate) struct Listener {
     pub(crate) trusted_proxies: TrustedProxies,
     /// Whether every connection begins with a PROXY header.
     pub(crate) proxy_protocol: bool,
+    /// What becomes of QoS 0 messages for a client that reads slowly, unless its subscriptions say otherwise.
+    pub(crate) slow_reader: SlowReader,
 }
 
 /// What a listener speaks.
@@ -105,6 +108,7 @@ impl Listener {
             refuse_after_upgrade: refuse_after_upgrade(section),
             trusted_proxies,
             proxy_protocol,
+            slow_reader: slow_reader(section),
         }
     }
 }
@@ -134,6 +138,11 @@ impl Protocol {
     pub(crate) fn has_websocket(self) -> bool {
         matches!(self, Self::Ws | Self::Wss)
     }
+}
+
+fn slow_reader(section: &Section<'_, '_>) -> SlowReader {
+    let words = SlowReader::ALL.map(|policy| (policy.name(), policy));
+    section.word("slow_reader", SlowReader::default(), &words)
 }
 
 fn bind(section: &Section<'_, '_>) -> Bind {

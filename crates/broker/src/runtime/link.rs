@@ -201,6 +201,12 @@ impl Link {
         now.millis_since(self.heard_at.get().min(self.sent_at.get()))
     }
 
+    /// Where it came in; known until its CONNECT is judged.
+    pub(crate) fn listener(&self) -> Option<usize> {
+        let presented = self.presented.borrow();
+        presented.as_ref().map(|presented| presented.listener)
+    }
+
     pub(crate) fn peer(&self) -> Peer {
         self.peer
     }

@@ -318,6 +318,11 @@ impl Worker {
         let now = self.now();
         let key = self.shard.borrow_mut().open(now, deadline);
         link.begin(key, now);
+        let listener = link.listener();
+        if let Some(listener) = listener.and_then(|it| self.shared.config.listeners.get(it)) {
+            let policy = listener.slow_reader;
+            self.shard.borrow_mut().set_slow_reader(key, policy);
+        }
         let link = Rc::new(link);
         self.links.borrow_mut().insert(key, Rc::clone(&link));
         self.tasks.set(self.tasks.get() + 1);

@@ -114,6 +114,7 @@ impl Shard {
                 qos: subscription.qos,
                 no_local: subscription.no_local,
                 retain_as_published: subscription.retain_as_published,
+                slow_reader: subscription.slow_reader,
                 identifier: subscription.identifier,
             };
             self.roster.journal.put(Record::Subscription(record));

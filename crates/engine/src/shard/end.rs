@@ -7,7 +7,7 @@ use super::{Shard, drain};
 use crate::connection::{Connection, Phase};
 use crate::end::{End, Lost, Refusal, Violation};
 use crate::id::{ConnectionKey, MessageNumber, SessionKey};
-use crate::input::Effect;
+use crate::input::{Effect, Report};
 use crate::session::{Session, Will};
 use crate::time::Instant;
 use crate::timers::Timer;
@@ -42,9 +42,13 @@ impl Shard {
         let Some(connection) = self.roster.connections.get_mut(key) else {
             return;
         };
+        let missed = connection.missed;
         if let Phase::Connected(session) = core::mem::replace(&mut connection.phase, Phase::Closing)
         {
             self.roster.stats.connections -= 1;
+            if missed > 0 {
+                self.report(session, Report::Missed(missed));
+            }
             self.release_session(now, session, end);
         }
     }
@@ -98,6 +102,12 @@ impl Shard {
 
     /// Connections that something made impossible while it was delivered to them are told so and ended.
     pub(super) fn end_doomed(&mut self, now: Instant) {
+        for (key, policy) in drain(&mut self.roster.laggards) {
+            let connection = self.roster.connections.get(key);
+            if let Some(session) = connection.and_then(Connection::session) {
+                self.report(session, Report::Slow(policy));
+            }
+        }
         while !self.roster.doomed.is_empty() {
             for (key, end) in drain(&mut self.roster.doomed) {
                 self.end(now, key, end);
@@ -276,12 +286,17 @@ fn refuses(connection: &Connection, end: End) -> bool {
     }
 }
 
+/// Whether the client wants reasons in words [MQTT-3.1.2-29] and can take them.
+pub(super) fn explains(connection: &Connection) -> bool {
+    const ROOM_BYTES: u32 = 256;
+    connection.max_packet_bytes >= ROOM_BYTES && connection.problem_information
+}
+
 /// The Reason String, where the client wants to hear it [MQTT-3.1.2-29] and can take it [MQTT-3.14.2-3],
 /// [MQTT-3.2.2-19]. Never a Session Expiry Interval [MQTT-3.14.2-2].
 fn explain(connection: &Connection, end: End) -> Properties {
-    const ROOM_BYTES: u32 = 256;
     let mut properties = Properties::default();
-    if connection.max_packet_bytes >= ROOM_BYTES && connection.problem_information {
+    if explains(connection) {
         properties.push(Property::ReasonString(&end.to_string()));
         if let End::Refused(Refusal::Contested { retry_seconds }) = end {
             let seconds = retry_seconds.to_string();

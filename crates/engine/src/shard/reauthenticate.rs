@@ -307,7 +307,7 @@ impl Shard {
         self.report(session, report);
     }
 
-    fn report(&mut self, session: SessionKey, report: Report) {
+    pub(super) fn report(&mut self, session: SessionKey, report: Report) {
         if let Some(session) = self.roster.sessions.get(session) {
             self.effects.push_back(Effect::Report {
                 client_id: session.client_id.clone(),

@@ -120,6 +120,7 @@ impl Shard {
                 qos: record.qos,
                 no_local: record.no_local,
                 retain_as_published: record.retain_as_published,
+                slow_reader: record.slow_reader,
                 identifier: record.identifier,
             };
             self.subscribe(*key, record.filter.clone(), subscription);

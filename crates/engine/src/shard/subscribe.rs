@@ -4,17 +4,30 @@
 //! [MQTT-3.8.4-5], [MQTT-3.8.4-6], [MQTT-3.9.3-1]. The SUBACK may have to wait; see answers.rs.
 
 use super::Shard;
+use super::end::explains;
 use crate::id::{ConnectionKey, SessionKey};
 use crate::input::Report;
 use crate::permission::{Asked, Coverage};
 use crate::retained::Replay;
+use crate::slow_reader::{SlowReader, WISH};
 use crate::subscription::{Subscription, wants_retained};
 use crate::time::Instant;
+use alloc::format;
 use alloc::vec::Vec;
 use weir_codec::{
-    Packet, Properties, Qos, ReasonCode, SubAck, Subscribe, SubscriptionOptions, TopicFilter,
-    UnsubAck, Unsubscribe,
+    Packet, Properties, Property, Qos, ReasonCode, SubAck, Subscribe, SubscriptionOptions,
+    TopicFilter, UnsubAck, Unsubscribe,
 };
+
+/// What all filters of a SUBSCRIBE share.
+#[derive(Clone, Copy)]
+struct Wishes {
+    slow_reader: Option<SlowReader>,
+    identifier: Option<u32>,
+}
+
+/// A wish for something that does not exist.
+struct UnknownWish;
 
 impl Shard {
     pub(super) fn receive_subscribe(
@@ -24,14 +37,20 @@ impl Shard {
         session: SessionKey,
         subscribe: &Subscribe,
     ) {
-        let identifier = subscribe.properties.subscription_identifiers().next();
+        let Ok(slow_reader) = wish(&subscribe.properties) else {
+            return self.refuse_wish(now, key, subscribe);
+        };
+        let wishes = Wishes {
+            slow_reader,
+            identifier: subscribe.properties.subscription_identifiers().next(),
+        };
         let mut reasons = Vec::with_capacity(subscribe.filters.len());
         let mut replays = Vec::new();
         for (filter, options) in subscribe.filters.iter() {
             // A filter that is not one, such as `a/#/b`, is refused alone; the others count.
             let reason = match filter {
                 Ok(filter) => {
-                    self.subscribe_one(key, session, &filter, options, identifier, &mut replays)
+                    self.subscribe_one((key, session), &filter, options, wishes, &mut replays)
                 }
                 Err(_) => ReasonCode::TopicFilterInvalid,
             };
@@ -48,18 +67,17 @@ impl Shard {
 
     fn subscribe_one(
         &mut self,
-        connection: ConnectionKey,
-        key: SessionKey,
+        (connection, key): (ConnectionKey, SessionKey),
         filter: &TopicFilter,
         options: SubscriptionOptions,
-        identifier: Option<u32>,
+        wishes: Wishes,
         replays: &mut Vec<(TopicFilter, Replay)>,
     ) -> ReasonCode {
         if let Some(refusal) = self.refuse_subscription(connection, key, filter) {
             return refusal;
         }
         let filter = filter.detached();
-        let subscription = Subscription::new(options, identifier);
+        let subscription = Subscription::new(options, wishes.slow_reader, wishes.identifier);
         let is_new = self.subscribe(key, filter.clone(), subscription);
         self.record_subscription(key, &filter, subscription);
         // [MQTT-3.8.4-4]: also when it replaces another. A shared subscription is given no retained messages when it
@@ -75,6 +93,27 @@ impl Shard {
             Qos::AtLeastOnce => ReasonCode::GrantedQos1,
             Qos::ExactlyOnce => ReasonCode::GrantedQos2,
         }
+    }
+
+    /// A wish that does not exist is refused for all filters, and the client is told what does.
+    fn refuse_wish(&mut self, now: Instant, key: ConnectionKey, subscribe: &Subscribe) {
+        let mut properties = Properties::default();
+        if let Some(connection) = self.roster.connections.get(key)
+            && explains(connection)
+        {
+            let names = SlowReader::ALL.map(SlowReader::name).join(", ");
+            let text = format!("{WISH} is none of {names}");
+            properties.push(Property::ReasonString(&text));
+        }
+        let reasons = subscribe.filters.iter();
+        let suback = SubAck {
+            packet_id: subscribe.packet_id,
+            reasons: reasons
+                .map(|_| ReasonCode::ImplementationSpecificError)
+                .collect(),
+            properties,
+        };
+        self.answer_subscriber(now, key, Packet::SubAck(suback), Vec::new());
     }
 
     fn refuse_subscription(
@@ -152,5 +191,14 @@ impl Shard {
         }
         self.forget_subscription(key, filter);
         true
+    }
+}
+
+/// How the client wants to be treated when it is slow.
+fn wish(properties: &Properties) -> Result<Option<SlowReader>, UnknownWish> {
+    let wish = properties.user_properties().find(|(name, _)| *name == WISH);
+    match wish {
+        None => Ok(None),
+        Some((_, value)) => SlowReader::named(value).map(Some).ok_or(UnknownWish),
     }
 }

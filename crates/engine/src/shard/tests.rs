@@ -16,6 +16,7 @@ mod renewals;
 mod retained;
 mod sessions;
 mod shards;
+mod slow_readers;
 mod world;
 
 use world::World;

@@ -6,7 +6,7 @@
 use super::bytes::Fields;
 use super::write::{
     DELIVERY_RETAIN, HAS_MESSAGE, HAS_PACKET_ID, MESSAGE_EXPIRES, MESSAGE_PROPERTIES,
-    MESSAGE_RETAIN, NO_LOCAL, RETAIN_AS_PUBLISHED,
+    MESSAGE_RETAIN, NO_LOCAL, RETAIN_AS_PUBLISHED, SLOW_READER_SHIFT, slow_reader_code,
 };
 use super::{DELETED, KeyRef, Tag, VERSION};
 use crate::{Position, StoreError, WallClock};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use weir_codec::{PacketId, Properties, Qos, TopicFilter, TopicName, Utf8};
 use weir_engine::{
     DeliveryRecord, Message, MessageNumber, Record, RetainedRecord, SessionNumber, SessionRecord,
-    ShardId, Stage, SubscriptionRecord, WillRecord,
+    ShardId, SlowReader, Stage, SubscriptionRecord, WillRecord,
 };
 
 /// A batch, of which the changes have not been looked at.
@@ -205,8 +205,20 @@ fn subscription(session: u64, filter: &str, fields: &mut Fields<'_>) -> Option<S
         qos: qos(flags)?,
         no_local: flags & NO_LOCAL != 0,
         retain_as_published: flags & RETAIN_AS_PUBLISHED != 0,
+        slow_reader: slow_reader(flags >> SLOW_READER_SHIFT)?,
         identifier: fields.narrow()?,
     })
+}
+
+/// A wish for slow readers; the outer `None` for a code that nobody wrote.
+fn slow_reader(code: u8) -> Option<Option<SlowReader>> {
+    let mut wishes = SlowReader::ALL.into_iter();
+    match code {
+        0 => Some(None),
+        _ => wishes
+            .find(|wish| slow_reader_code(*wish) == code)
+            .map(Some),
+    }
 }
 
 fn will(session: u64, fields: &mut Fields<'_>, clock: WallClock) -> Option<WillRecord> {

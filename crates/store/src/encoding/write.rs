@@ -6,8 +6,8 @@ use super::bytes::{push_block, push_varint};
 use super::{DELETED, KeyRef, Tag, VERSION};
 use crate::WallClock;
 use weir_engine::{
-    DeliveryRecord, Message, Record, RetainedRecord, SessionRecord, Stage, SubscriptionRecord,
-    WillRecord,
+    DeliveryRecord, Message, Record, RetainedRecord, SessionRecord, SlowReader, Stage,
+    SubscriptionRecord, WillRecord,
 };
 
 /// Flags of a message.
@@ -17,6 +17,8 @@ pub(super) const MESSAGE_PROPERTIES: u8 = 0x10;
 /// Flags of a subscription.
 pub(super) const NO_LOCAL: u8 = 0x04;
 pub(super) const RETAIN_AS_PUBLISHED: u8 = 0x08;
+/// Where the wish of a subscription stands among its flags: 0 for none, else the code of [`slow_reader_code`].
+pub(super) const SLOW_READER_SHIFT: u8 = 4;
 /// Flags of a delivery.
 pub(super) const DELIVERY_RETAIN: u8 = 0x04;
 pub(super) const HAS_MESSAGE: u8 = 0x08;
@@ -123,8 +125,19 @@ fn subscription(out: &mut Vec<u8>, it: &SubscriptionRecord) {
     let mut flags = it.qos as u8;
     flags |= flag(it.no_local, NO_LOCAL);
     flags |= flag(it.retain_as_published, RETAIN_AS_PUBLISHED);
+    flags |= it.slow_reader.map_or(0, slow_reader_code) << SLOW_READER_SHIFT;
     out.push(flags);
     push_varint(out, u64::from(it.identifier));
+}
+
+/// Never changed, and never 0.
+pub(super) const fn slow_reader_code(wish: SlowReader) -> u8 {
+    match wish {
+        SlowReader::LatestPerTopic => 1,
+        SlowReader::DropOldest => 2,
+        SlowReader::DropNewest => 3,
+        SlowReader::Disconnect => 4,
+    }
 }
 
 fn will(out: &mut Vec<u8>, will: &WillRecord, clock: WallClock) {

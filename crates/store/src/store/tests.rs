@@ -10,7 +10,7 @@ use std::sync::Arc;
 use weir_codec::{PacketId, Properties, Qos, TopicFilter, TopicName, Utf8};
 use weir_engine::{
     DeliveryRecord, Instant, Key, Message, MessageNumber, RetainedRecord, SessionNumber,
-    SessionRecord, ShardId, Stage, SubscriptionRecord, WillRecord,
+    SessionRecord, ShardId, SlowReader, Stage, SubscriptionRecord, WillRecord,
 };
 
 const CLOCK: WallClock = WallClock {
@@ -254,6 +254,7 @@ impl World {
                 qos: Qos::AtLeastOnce,
                 no_local: true,
                 retain_as_published: false,
+                slow_reader: SlowReader::ALL.get(usize::from(what) % 5).copied(),
                 identifier: u32::from(what),
             })),
             (3, _) => vec![Change::Delete(Key::Subscription(owner, filter(which)))],

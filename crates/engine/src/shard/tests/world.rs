@@ -23,7 +23,7 @@
 use super::disk::Disk;
 use super::grant;
 use crate::end::Lost;
-use crate::{ConnectionKey, Effect, Input, Instant, Settings, Shard, ShardId};
+use crate::{ConnectionKey, Effect, Input, Instant, Settings, Shard, ShardId, SlowReader};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -41,6 +41,7 @@ pub(super) struct World {
     is_settling: bool,
     turns: usize,
     reports: Vec<String>,
+    slow_reader: Option<SlowReader>,
 }
 
 struct Client {
@@ -73,7 +74,13 @@ impl World {
             is_settling: true,
             turns: 0,
             reports: Vec::new(),
+            slow_reader: None,
         }
+    }
+
+    /// What the listener of everybody who connects from now on says.
+    pub(super) fn treats_slow_readers_as(&mut self, policy: SlowReader) {
+        self.slow_reader = Some(policy);
     }
 
     pub(super) fn footprint(&self) -> Vec<[usize; 8]> {
@@ -267,6 +274,9 @@ impl World {
             let shard = name.len() % self.shards.len();
             let deadline = self.now.plus_seconds(10);
             let key = self.shards[shard].open(self.now, deadline);
+            if let Some(policy) = self.slow_reader {
+                self.shards[shard].set_slow_reader(key, policy);
+            }
             let limit = connect.properties.maximum_packet_size();
             let limit = limit.unwrap_or(u32::MAX);
             let client = Client {
