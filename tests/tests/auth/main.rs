@@ -7,3 +7,4 @@ mod permissions;
 mod scratch;
 mod secrets;
 mod tokens;
+mod webhook;
