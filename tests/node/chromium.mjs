@@ -13,12 +13,12 @@ const ARGUMENTS = [
 const KINDS = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript" };
 
 /** Debian's Chromium, or the one that the environment variable CHROMIUM names. */
-export function launch() {
+export function launch(further = []) {
   const found = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser"].find(
     (path) => path && existsSync(path),
   );
   if (!found) throw new Error("Chromium is not installed: run `cargo xtask setup`");
-  return chromium.launch({ executablePath: found, args: ARGUMENTS });
+  return chromium.launch({ executablePath: found, args: [...ARGUMENTS, ...further] });
 }
 
 /** Serves the listed files (path -> file URL, text, or what is called for the text) on a free local port; resolves with the address. */

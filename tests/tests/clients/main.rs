@@ -29,6 +29,19 @@ fn mqttjs_in_chromium_speaks_all_versions() {
 }
 
 #[test]
+fn mqttjs_in_chromium_speaks_over_tls() {
+    let identity = weir_tests::certificates::Authority::shared().server(1);
+    let folder = weir_tests::Folder::new();
+    let files = weir_tests::transport::tls_keys(&identity, folder.path());
+    let broker = Broker::start_with(&format!(
+        "[[listener]]\nbind = \"127.0.0.1:0\"\nprotocol = \"wss\"\nallowed_origins = [\"*\"]\n{files}"
+    ));
+    let url = format!("wss://{}/mqtt", broker.address());
+    let checks = Script::node("browser.mjs", &[&url, "5"]).succeed();
+    assert_eq!(checks, 18 + 6);
+}
+
+#[test]
 fn the_try_it_page_works_in_two_tabs() {
     let broker = Broker::start();
     let address = format!("http://{}/", broker.address());
