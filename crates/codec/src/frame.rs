@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   first byte | remaining length | topic | packet id | properties | payload
-//!   \________/  \_______________________/  \_________/ \____________________/
-//!    per write       shared, `encoded`      per write        shared
+//!   \________/                              \_________/              \_______/
+//!    per write                              per write               shared, if large
 //! ```
 //!
 //! What differs between deliveries (DUP, QoS, RETAIN, the packet identifier) is filled in by
@@ -42,10 +42,10 @@ pub struct PublishHead<'a> {
 /// An encoded PUBLISH, cut where the packet identifier goes. Cloning counts references.
 #[derive(Clone, Debug)]
 pub struct PublishFrame {
-    /// Remaining length and topic, then properties and a small payload.
+    /// The packet up to the payload, a small one included; first byte and packet identifier are left open.
     encoded: Bytes,
     /// Where in `encoded` the packet identifier goes.
-    cut: usize,
+    id_at: usize,
     /// A payload that is not in `encoded`.
     payload: Bytes,
     has_packet_id: bool,
@@ -83,12 +83,14 @@ impl PublishFrame {
         let remaining = remaining.ok_or(EncodeError::PacketTooLong)?;
 
         let copied = payload.len() < LINK_BYTES;
-        let head_bytes = varint::encoded_len(remaining) + before.0 + after.0;
+        let head_bytes = 1 + varint::encoded_len(remaining) + before.0 + id_bytes + after.0;
         let mut encoded =
             BytesMut::with_capacity(head_bytes + if copied { payload.len() } else { 0 });
+        encoded.u8(0);
         encoded.varint(remaining);
         encoded.field(head.topic.as_bytes());
-        let cut = encoded.len();
+        let id_at = encoded.len();
+        encoded.put([0; 2].get(..id_bytes).unwrap_or_default());
         if head.version.is_v5() {
             encoded.varint(properties_bytes);
             head.write_properties(&mut encoded);
@@ -103,7 +105,7 @@ impl PublishFrame {
         };
         Ok(Self {
             encoded: encoded.freeze(),
-            cut,
+            id_at,
             payload,
             has_packet_id,
         })
@@ -112,7 +114,7 @@ impl PublishFrame {
     /// The size of the whole packet on the wire in bytes.
     #[inline]
     pub fn wire_bytes(&self) -> usize {
-        1 + self.encoded.len() + if self.has_packet_id { 2 } else { 0 } + self.payload.len()
+        self.encoded.len() + self.payload.len()
     }
 
     /// Whether this frame is for deliveries with a packet identifier.
@@ -129,22 +131,21 @@ impl PublishFrame {
             delivery.packet_id().is_some(),
             "a frame of another QoS class"
         );
-        let (head, rest) = self.encoded.split_at_checked(self.cut).unwrap_or_default();
-        out.reserve(1 + self.encoded.len() + 2);
-        match (self.has_packet_id, delivery.packet_id()) {
-            (true, Some(packet_id)) => {
-                out.put(&[FIRST | publish::flags(dup, retain, delivery)]);
-                out.put(head);
-                out.put(&packet_id.get().to_be_bytes());
-            }
-            (false, _) => {
-                out.put(&[FIRST | publish::flags(false, retain, Delivery::AtMostOnce)]);
-                out.put(head);
-            }
+        let (first, packet_id) = match (self.has_packet_id, delivery.packet_id()) {
+            (true, Some(packet_id)) => (publish::flags(dup, retain, delivery), Some(packet_id)),
+            (false, _) => (publish::flags(false, retain, Delivery::AtMostOnce), None),
             // Without the identifier that its length counts, the packet would garble everything behind it.
             (true, None) => return,
+        };
+        let written = out.put_mut(&self.encoded);
+        if let Some(open) = written.first_mut() {
+            *open = FIRST | first;
         }
-        out.put(rest);
+        if let (Some(packet_id), Some(open)) =
+            (packet_id, written.get_mut(self.id_at..self.id_at + 2))
+        {
+            open.copy_from_slice(&packet_id.get().to_be_bytes());
+        }
         if !self.payload.is_empty() {
             out.link(self.payload.clone());
         }

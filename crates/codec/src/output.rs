@@ -5,22 +5,40 @@
 
 use crate::{EncodeError, Packet, Version, sink::Sink};
 use alloc::vec::Vec;
-use bytes::{Bytes, BytesMut};
-use core::{iter, mem};
+use bytes::Bytes;
+use core::iter;
 
 /// A payload of at least this many bytes is linked instead of copied: from about this size on, one more segment in a
 /// vectored write is cheaper than copying.
 pub const LINK_BYTES: usize = 2048;
 
-/// A buffer of outgoing bytes. Empty, it holds no memory until something is put in; after it has been drained it
-/// keeps its buffer for the next bytes, unless it is taken with [`core::mem::take`].
+/// A buffer of outgoing bytes. It holds no memory until something is put in, and keeps it when it is cleared.
 #[derive(Clone, Debug, Default)]
 pub struct Output {
     /// Everything that is copied, in one piece.
-    copied: BytesMut,
+    copied: Vec<u8>,
     /// What is linked, in order, and where between the copied bytes it belongs.
     links: Vec<Link>,
     linked_bytes: usize,
+}
+
+/// A part of an [`Output`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// Bytes that lie in the output.
+    Copied(&'a [u8]),
+    /// Bytes that are shared: whoever keeps them counts a reference.
+    Linked(&'a Bytes),
+}
+
+impl Piece<'_> {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Linked(bytes) => bytes,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -34,6 +52,11 @@ impl Output {
     /// An empty output.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// How many copied bytes it has room for without asking for memory.
+    pub fn capacity(&self) -> usize {
+        self.copied.capacity()
     }
 
     /// The number of bytes in it.
@@ -80,45 +103,34 @@ impl Output {
         packet.encode_into(version, self)
     }
 
-    /// Makes room for `bytes` more bytes that are going to be copied.
+    /// Copies bytes to the end and returns where they are now.
     #[inline]
-    pub(crate) fn reserve(&mut self, bytes: usize) {
-        self.copied.reserve(bytes);
+    pub(crate) fn put_mut(&mut self, bytes: &[u8]) -> &mut [u8] {
+        let start = self.copied.len();
+        self.copied.extend_from_slice(bytes);
+        self.copied.get_mut(start..).unwrap_or_default()
     }
 
-    /// The segments in order, none of them empty.
-    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
+    /// The pieces in order, none of them empty.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> + Clone {
         let mut from = 0;
         let links = self.links.iter().map(Some).chain(iter::once(None));
-        let pieces = links.flat_map(move |link| {
-            let (to, linked) = match link {
-                Some(link) => (link.at, link.bytes.as_ref()),
-                None => (self.copied.len(), Default::default()),
-            };
+        links.flat_map(move |link| {
+            let to = link.map_or(self.copied.len(), |link| link.at);
             let copied = self.copied.get(from..to).unwrap_or_default();
             from = to;
-            [copied, linked]
-        });
-        pieces.filter(|piece| !piece.is_empty())
+            let copied = (!copied.is_empty()).then_some(Piece::Copied(copied));
+            let linked = link.map(|link| Piece::Linked(&link.bytes));
+            copied.into_iter().chain(linked)
+        })
     }
 
-    /// Takes everything out, segment by segment in order, none of them empty. What is not taken from the iterator is
-    /// dropped.
-    pub fn drain_segments(&mut self) -> impl Iterator<Item = Bytes> {
-        self.linked_bytes = 0;
-        // The buffer goes on being used behind what is split off, and from the front again once that is gone.
-        let mut copied = self.copied.split().freeze();
-        let mut from = 0;
-        let links = self.links.drain(..).map(Some).chain(iter::once(None));
-        let pieces = links.flat_map(move |link| match link {
-            Some(link) => {
-                let before = copied.split_to((link.at - from).min(copied.len()));
-                from = link.at;
-                [before, link.bytes]
-            }
-            None => [mem::take(&mut copied), Bytes::new()],
-        });
-        pieces.filter(|piece| !piece.is_empty())
+    /// The bytes of the pieces.
+    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        self.pieces().map(|piece| match piece {
+            Piece::Copied(bytes) => bytes,
+            Piece::Linked(bytes) => bytes,
+        })
     }
 }
 
@@ -161,12 +173,10 @@ mod tests {
         output.put(b"c");
         assert_eq!(output.len(), LINK_BYTES + 3);
         assert_eq!(output.parts().count(), 3);
-        let whole = joined(&output);
-        let drained: Vec<Bytes> = output.drain_segments().collect();
-        assert_eq!(drained[1].as_ptr(), large.as_ptr());
-        assert_eq!(drained.concat(), whole);
-        assert!(output.is_empty());
-        assert_eq!(output.parts().count(), 0);
+        assert_eq!(joined(&output), [b"ab", &large[..], b"c"].concat());
+        assert!(
+            matches!(output.pieces().nth(1), Some(Piece::Linked(linked)) if linked.as_ptr() == large.as_ptr())
+        );
     }
 
     #[test]
@@ -176,5 +186,6 @@ mod tests {
         output.put(b"c");
         output.clear();
         assert_eq!((output.len(), output.parts().count()), (0, 0));
+        assert!(output.capacity() > 0);
     }
 }

@@ -156,7 +156,7 @@ proptest! {
         let packet = Publish { dup, retain, delivery, topic: Some(name), payload, properties: expected };
         let mut bytes = BytesMut::from(&b"before"[..]);
         Packet::Publish(packet).encode(version, &mut bytes).unwrap();
-        let written: Vec<Bytes> = output.drain_segments().collect();
+        let written: Vec<&[u8]> = output.parts().collect();
         prop_assert_eq!(written.concat(), bytes.to_vec());
     }
 

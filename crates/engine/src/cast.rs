@@ -14,12 +14,24 @@ use smallvec::SmallVec;
 use weir_codec::{EncodeError, Properties, Property, PublishFrame, PublishHead, Version};
 
 /// What may differ between the encodings of one message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Variant {
     pub(crate) version: Version,
     pub(crate) has_packet_id: bool,
     pub(crate) alias: Option<Alias>,
     pub(crate) identifiers: Identifiers,
+}
+
+impl Variant {
+    /// Equality, cheapest differences first: it is asked for each delivery.
+    #[inline]
+    fn is(&self, other: &Self) -> bool {
+        self.version == other.version
+            && self.has_packet_id == other.has_packet_id
+            && self.alias == other.alias
+            && self.identifiers.len() == other.identifiers.len()
+            && (self.identifiers.is_empty() || self.identifiers == other.identifiers)
+    }
 }
 
 /// One message being delivered, now, to any number of sessions.
@@ -67,14 +79,14 @@ impl Cast {
     }
 
     /// The message's bytes in this variant.
-    pub(crate) fn frame(&mut self, variant: Variant) -> Result<&PublishFrame, EncodeError> {
-        let known = self.frames.iter().position(|(other, _)| *other == variant);
+    pub(crate) fn frame(&mut self, variant: &Variant) -> Result<&PublishFrame, EncodeError> {
+        let known = self.frames.iter().position(|(other, _)| other.is(variant));
         let index = match known {
             Some(index) => index,
             None => {
-                let frame = self.encode(&variant)?;
+                let frame = self.encode(variant)?;
                 self.frames.truncate(SHARED_VARIANTS);
-                self.frames.push((variant, frame));
+                self.frames.push((variant.clone(), frame));
                 self.frames.len() - 1
             }
         };

@@ -40,6 +40,7 @@ mod faults;
 mod aliases;
 mod cast;
 mod connection;
+mod dirty;
 mod end;
 mod id;
 mod inflight;

@@ -6,6 +6,7 @@
 
 use crate::cast::Cast;
 use crate::connection::Connection;
+use crate::dirty::Dirty;
 use crate::end::End;
 use crate::id::{ConnectionKey, Numbers, SessionKey};
 use crate::inflight::{Awaiting, Envelope, Identifiers};
@@ -41,7 +42,7 @@ pub(crate) struct Roster {
     /// What this step changes in the durable state.
     pub(crate) journal: Journal,
     /// Connections with something to transmit, each once.
-    pub(crate) dirty: Vec<ConnectionKey>,
+    pub(crate) dirty: Dirty,
     /// Connections that are to be given more retained messages, each once, in turn.
     pub(crate) replaying: VecDeque<ConnectionKey>,
     /// The time of the last input.
@@ -60,7 +61,7 @@ impl Roster {
             journal: Journal::new(settings.is_durable, numbers),
             settings,
             stats: Stats::default(),
-            dirty: Vec::new(),
+            dirty: Dirty::default(),
             replaying: VecDeque::new(),
             now: Instant::default(),
             laggards: Vec::new(),
@@ -78,8 +79,8 @@ impl Roster {
             self.doomed.push((key, End::AnswerTooLarge));
             return;
         }
+        self.dirty.mark(key, connection);
         connection.send(packet);
-        mark_dirty(&mut self.dirty, key, connection);
     }
 
     /// Whether the session has a connection.
@@ -143,9 +144,9 @@ impl Roster {
                 self.journal.put_message(&cast.keep());
             }
             shape.missed = missed_before(session, &shape);
+            self.dirty.mark(key, connection);
             let sent = publish(&mut self.journal, session, (key, connection), shape, cast);
             count(&mut self.stats, sent);
-            mark_dirty(&mut self.dirty, key, connection);
         } else {
             let policy = subscription.slow_reader.or(connection.slow_reader);
             self.enqueue(to, &shape, policy, cast);
@@ -218,7 +219,7 @@ impl Roster {
                 session.resend.push_back(id);
             }
         }
-        mark_dirty(&mut self.dirty, key, connection);
+        self.dirty.mark(key, connection);
     }
 
     fn pump_resend(&mut self, key: ConnectionKey, to: SessionKey, now: Instant) {
@@ -234,7 +235,7 @@ impl Roster {
                 return;
             }
             session.resend.pop_front();
-            mark_dirty(&mut self.dirty, key, connection);
+            self.dirty.mark(key, connection);
         }
     }
 
@@ -271,6 +272,7 @@ impl Roster {
                 missed: 0,
             };
             shape.missed = missed_before(session, &shape);
+            self.dirty.mark(key, connection);
             let sent = publish(
                 &mut self.journal,
                 session,
@@ -279,7 +281,6 @@ impl Roster {
                 &mut cast,
             );
             count(&mut self.stats, sent);
-            mark_dirty(&mut self.dirty, key, connection);
         }
         connection.caught_up = true;
     }
@@ -431,15 +432,4 @@ pub(crate) fn identifiers_of(subscription: &Subscription) -> Identifiers {
         identifiers.push(subscription.identifier);
     }
     identifiers
-}
-
-pub(crate) fn mark_dirty(
-    dirty: &mut Vec<ConnectionKey>,
-    key: ConnectionKey,
-    connection: &mut Connection,
-) {
-    if !connection.dirty {
-        connection.dirty = true;
-        dirty.push(key);
-    }
 }

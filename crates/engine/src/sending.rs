@@ -97,7 +97,7 @@ pub(crate) fn publish(
         sequence,
     });
     let telling = tell_missed(session, connection, &variant, missed, cast);
-    let frame = match (&telling, cast.frame(variant)) {
+    let frame = match (&telling, cast.frame(&variant)) {
         (Some(telling), _) => telling,
         (None, Ok(frame)) if fits(connection, frame) || fault!(MaximumPacketSizeIgnored) => frame,
         _ => {
@@ -178,7 +178,7 @@ pub(crate) fn send_unsent(
         identifiers: envelope.identifiers.clone(),
     };
     // It could be encoded before, and has the same length.
-    if let Ok(frame) = cast.frame(variant) {
+    if let Ok(frame) = cast.frame(&variant) {
         let delivery = numbered(envelope.qos, id);
         frame.write(false, envelope.retain, delivery, &mut connection.output);
     }
@@ -215,7 +215,7 @@ pub(crate) fn resend(
         alias: None,
         identifiers: envelope.identifiers.clone(),
     };
-    match cast.frame(variant) {
+    match cast.frame(&variant) {
         Ok(frame) if frame.wire_bytes() <= connection.max_packet_bytes as usize => {
             // [MQTT-3.3.1-1]: a PUBLISH that is sent again carries DUP 1.
             frame.write(

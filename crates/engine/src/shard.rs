@@ -29,7 +29,7 @@ use crate::input::{Effect, Input};
 use crate::promises::Promises;
 use crate::remote::Members;
 use crate::retained::Retained;
-use crate::roster::{Roster, mark_dirty};
+use crate::roster::Roster;
 use crate::settings::Settings;
 use crate::slow_reader::SlowReader;
 use crate::stats::{Fullest, Stats};
@@ -209,11 +209,10 @@ impl Shard {
     }
 
     /// Moves what a connection has to send into `out`, and lets what waited for the room move up:
-    /// if that is anything, the connection is dirty again.
+    /// if that is anything, the connection is dirty again. What is in `out` is done with, and its memory used again.
     pub fn transmit(&mut self, now: Instant, connection: ConnectionKey, out: &mut Output) {
         if let Some(connection) = self.roster.connections.get_mut(connection) {
-            // Taken whole: an idle connection keeps no buffer.
-            *out = core::mem::take(&mut connection.output);
+            self.roster.dirty.exchange(connection, out);
         }
         self.roster.now = now;
         self.roster.pump(connection, now);
@@ -222,7 +221,7 @@ impl Shard {
         if let Some(state) = self.roster.connections.get_mut(connection)
             && !state.output.is_empty()
         {
-            mark_dirty(&mut self.roster.dirty, connection, state);
+            self.roster.dirty.mark(connection, state);
         }
     }
 

@@ -9,6 +9,7 @@
 //! most one read's worth of bytes is held between two calls.
 
 use std::io;
+use std::iter;
 use std::mem;
 use std::ops::Range;
 use std::pin::Pin;
@@ -22,7 +23,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control
 use crate::arena;
 use crate::error::ConnectionError;
 use crate::frame::{FrameReader, Item, MessageKind, PeerClose, TextFrames, Violation};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Piece};
 
 /// Pongs that may wait unsent; of further pings only the latest is answered (RFC 6455, 5.5.3).
 const PONGS_UNSENT_MAX: u8 = 16;
@@ -361,6 +362,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         event
+    }
+
+    /// Sends one binary message of `len` bytes, made of all the pieces: writes it as far as the stream takes it, and
+    /// queues the rest. Ignored once the connection is closing.
+    pub fn write_binary<'a>(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: impl Iterator<Item = Piece<'a>> + Clone,
+        len: usize,
+    ) {
+        if self.closing {
+            return;
+        }
+        let mut room = [0; HEADER_BYTES_MAX];
+        let mut rest = &mut room[..];
+        let header = FrameHeader {
+            opcode: OpCode::Data(Data::Binary),
+            ..FrameHeader::default()
+        };
+        // The room is enough for any header.
+        let _ = header.format(len as u64, &mut rest);
+        let header_bytes = HEADER_BYTES_MAX - rest.len();
+        let header = iter::once(Piece::Copied(&room[..header_bytes]));
+        // The pieces live longer than the header does; a chain wants them alike.
+        let pieces = header.chain(pieces.map(|piece: Piece<'a>| -> Piece<'_> { piece }));
+        self.outbox
+            .write_or_push(Pin::new(&mut self.stream), cx, pieces);
     }
 
     /// Writes what is queued; ready when all of it has left.

@@ -27,6 +27,7 @@ pub use error::ConnectionError;
 pub use handshake::{Accepted, HandshakeConfig, HandshakeError, Host, Outcome, handshake};
 pub use negotiate::{RefuseAfterUpgrade, Subprotocol};
 pub use origin::{AllowedOrigin, OriginFault};
+pub use outbox::Piece;
 pub use raw::RawConnection;
 pub use refusal::Refusal;
 pub use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;

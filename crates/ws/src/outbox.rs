@@ -19,6 +19,24 @@ const TAIL_BYTES: usize = 64 * 1024;
 /// Pieces in one write.
 const SLICES_PER_WRITE: usize = 64;
 
+/// A part of a message that is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub enum Piece<'a> {
+    /// Bytes of the caller's: what the stream does not take of them is copied.
+    Copied(&'a [u8]),
+    /// Bytes that are shared: what the stream does not take of them is linked, unless it is little.
+    Linked(&'a Bytes),
+}
+
+impl Piece<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Linked(bytes) => bytes,
+        }
+    }
+}
+
 /// The queue of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -64,6 +82,42 @@ impl Outbox {
         self.seal();
         self.bytes += piece.len();
         self.sealed.push_back(piece);
+    }
+
+    /// Writes the pieces at once if nothing waits before them; what the stream does not take is queued, an error left for
+    /// the next flush to find. So what the stream takes is neither copied nor allocated for.
+    pub(crate) fn write_or_push<'a, W>(
+        &mut self,
+        stream: Pin<&mut W>,
+        cx: &mut Context<'_>,
+        pieces: impl Iterator<Item = Piece<'a>> + Clone,
+    ) where
+        W: AsyncWrite + ?Sized,
+    {
+        let mut written = 0;
+        if !self.is_waiting() {
+            let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
+            let all = pieces.clone().map(|piece| match piece {
+                Piece::Copied(bytes) => bytes,
+                Piece::Linked(bytes) => &bytes[..],
+            });
+            let filled = slices.iter_mut().zip(all);
+            let count = filled
+                .map(|(slice, piece)| *slice = IoSlice::new(piece))
+                .count();
+            if let Poll::Ready(Ok(bytes)) = stream.poll_write_vectored(cx, &slices[..count]) {
+                written = bytes;
+            }
+        }
+        for piece in pieces {
+            let skipped = written.min(piece.bytes().len());
+            written -= skipped;
+            match piece {
+                _ if skipped == piece.bytes().len() => {}
+                Piece::Copied(bytes) => self.put(&bytes[skipped..]),
+                Piece::Linked(bytes) => self.push(bytes.slice(skipped..)),
+            }
+        }
     }
 
     /// Writes, then flushes the stream; ready when everything has left the process.
@@ -206,6 +260,26 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_is_not_taken_at_once_follows_in_order(
+            lengths in proptest::collection::vec(1_usize..3000, 0..100),
+            bytes_per_call in 1_usize..5000,
+        ) {
+            let owned: Vec<Bytes> = lengths.iter().map(|len| vec![*len as u8; *len].into()).collect();
+            let pieces = owned.iter().enumerate().map(|(index, bytes)| match index % 2 {
+                0 => Piece::Copied(bytes),
+                _ => Piece::Linked(bytes),
+            });
+            let mut narrow = Narrow { taken: Vec::new(), bytes_per_call, full: true };
+            let (mut outbox, cx) = (Outbox::default(), &mut Context::from_waker(Waker::noop()));
+            outbox.write_or_push(Pin::new(&mut narrow), cx, pieces.clone());
+            outbox.write_or_push(Pin::new(&mut narrow), cx, pieces);
+            while outbox.poll_flush(Pin::new(&mut narrow), cx).is_pending() {}
+            prop_assert_eq!(narrow.taken, [owned.concat(), owned.concat()].concat());
+            prop_assert!(!outbox.holds_memory());
+        }
+
         #[test]
         fn bytes_leave_in_order_and_leave_no_memory_behind(
             lens in prop::collection::vec(prop_oneof![0usize..40, 2000usize..2100, 60_000usize..70_000], 1..80),

@@ -8,12 +8,12 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::arena;
 use crate::connection::Event;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Piece};
 
 /// A connection that carries bytes as they are.
 #[derive(Debug)]
@@ -42,14 +42,6 @@ impl<S> RawConnection<S> {
             stream,
             outbox: Outbox::default(),
             state: State::Open,
-        }
-    }
-
-    /// Queues all the segments, `len` bytes together. Ignored once the connection is closing.
-    pub fn send(&mut self, segments: impl Iterator<Item = Bytes>, len: usize) {
-        if self.state == State::Open {
-            self.outbox.reserve_message(0, len);
-            segments.for_each(|segment| self.outbox.push(segment));
         }
     }
 
@@ -88,6 +80,18 @@ impl<S> RawConnection<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> RawConnection<S> {
+    /// Writes the pieces as far as the stream takes them, and queues the rest. Ignored once the connection is closing.
+    pub fn send<'a>(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: impl Iterator<Item = Piece<'a>> + Clone,
+    ) {
+        if self.state == State::Open {
+            self.outbox
+                .write_or_push(Pin::new(&mut self.stream), cx, pieces);
+        }
+    }
+
     /// Waits for the next bytes or the end, reading into the spare room of `arena`, which must be empty and is left
     /// empty.
     ///
@@ -134,7 +138,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawConnection<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use std::future::poll_fn;
+    use std::task::Waker;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     #[tokio::test]
@@ -146,13 +152,12 @@ mod tests {
         let event = poll_fn(|cx| connection.poll_event(cx, &mut arena)).await;
         assert_eq!(event.unwrap(), Event::Data(Bytes::from_static(b"hello")));
 
-        let segments = [
-            Bytes::from_static(b"a longer answer "),
-            vec![b'x'; 5000].into(),
-        ];
-        connection.send(segments.into_iter(), 5016);
+        let large = Bytes::from(vec![b'x'; 5000]);
+        let pieces = [Piece::Copied(b"a longer answer "), Piece::Linked(&large)];
+        let cx = &mut Context::from_waker(Waker::noop());
+        connection.send(cx, pieces.into_iter());
         connection.close();
-        connection.send(std::iter::once(Bytes::from_static(b"too late")), 8);
+        connection.send(cx, std::iter::once(Piece::Copied(b"too late")));
         let peer = async {
             let mut answer = Vec::new();
             client.read_to_end(&mut answer).await.unwrap();

@@ -146,14 +146,13 @@ impl Link {
         self.wake();
     }
 
-    /// Queues `output` as one WebSocket message and writes what the socket takes.
-    pub(crate) fn send(&self, now: Instant, mut output: Output) {
+    /// Sends `output` as one WebSocket message, as far as the socket takes it.
+    pub(crate) fn send(&self, now: Instant, output: &Output) {
         if output.is_empty() {
             return;
         }
         self.sent_at.set(now);
-        let len = output.len();
-        self.write(|transport| transport.send(output.drain_segments(), len));
+        self.write(|transport, cx| transport.send(cx, output));
         if self.paused.get() {
             self.wake();
         }
@@ -161,18 +160,18 @@ impl Link {
 
     pub(crate) fn ping(&self, now: Instant) {
         self.sent_at.set(now);
-        self.write(Transport::ping);
+        self.write(|transport, _| transport.ping());
     }
 
     /// Sends the last bytes, then the close frame that says why; logs it, once.
-    pub(crate) fn close(&self, now: Instant, output: Output, end: End) {
+    pub(crate) fn close(&self, now: Instant, output: &Output, end: End) {
         self.send(now, output);
         self.ended.set(true);
         self.log_end(end);
         // A transport that is gone, or that the client has closed, is not told anything.
         if !matches!(end, End::Lost(Lost::Closed | Lost::Reset)) {
             let text = end.to_string();
-            self.write(|transport| transport.close(CloseCode::from(end.close_code()), &text));
+            self.write(|transport, _| transport.close(CloseCode::from(end.close_code()), &text));
         }
         self.wake();
     }
@@ -231,14 +230,14 @@ impl Link {
         }
     }
 
-    /// Queues something and writes; if the socket does not take all of it, the link's task sees to the rest.
-    fn write(&self, queue: impl FnOnce(&mut Transport)) {
+    /// Sends or queues something and flushes; if the socket does not take all of it, the link's task sees to the rest.
+    fn write(&self, send: impl FnOnce(&mut Transport, &mut Context<'_>)) {
         let mut transport = self.transport.borrow_mut();
         let Some(transport) = transport.as_mut() else {
             return;
         };
-        queue(transport);
         let cx = &mut Context::from_waker(Waker::noop());
+        send(transport, cx);
         if !matches!(transport.poll_flush(cx), Poll::Ready(Ok(()))) {
             // Not done, or failed: in both cases the link's task finds out.
             self.wake();

@@ -4,9 +4,10 @@
 //! code and a text; a bare stream has neither, there the last packet is all that is said.
 
 use super::stream::Stream;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use std::io;
 use std::task::{Context, Poll};
+use weir_codec::Output;
 use weir_ws::{CloseCode, Connection, ConnectionError, Event, RawConnection};
 
 /// A client's transport.
@@ -16,11 +17,15 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
-    /// Queues packets: `len` bytes in these segments.
-    pub(crate) fn send(&mut self, segments: impl Iterator<Item = Bytes>, len: usize) {
+    /// Writes packets as far as the stream takes them, and queues the rest.
+    pub(crate) fn send(&mut self, cx: &mut Context<'_>, output: &Output) {
+        let pieces = output.pieces().map(|piece| match piece {
+            weir_codec::Piece::Copied(bytes) => weir_ws::Piece::Copied(bytes),
+            weir_codec::Piece::Linked(bytes) => weir_ws::Piece::Linked(bytes),
+        });
         match self {
-            Self::WebSocket(connection) => connection.send_binary(segments, len),
-            Self::Raw(connection) => connection.send(segments, len),
+            Self::WebSocket(connection) => connection.write_binary(cx, pieces, output.len()),
+            Self::Raw(connection) => connection.send(cx, pieces),
         }
     }
 

@@ -9,9 +9,10 @@ use super::transport::Transport;
 use crate::config::Config;
 use bytes::BytesMut;
 use std::future::poll_fn;
+use std::task::{Context, Waker};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
-use weir_codec::{ConnAck, Connect, Decoder, Packet, Properties, Property, ReasonCode};
+use weir_codec::{ConnAck, Connect, Decoder, Output, Packet, Properties, Property, ReasonCode};
 use weir_ws::{CloseCode, Event, Refusal};
 
 /// The room for what such a client sends before it is cut off.
@@ -78,10 +79,10 @@ fn answer(transport: &mut Transport, connect: &Connect, refusal: &Refusal) {
         reason: reason_code(refusal),
         properties,
     });
-    let mut bytes = BytesMut::new();
-    if connack.encode(connect.version, &mut bytes).is_ok() {
-        let len = bytes.len();
-        transport.send(std::iter::once(bytes.freeze()), len);
+    let mut output = Output::new();
+    if output.encode(&connack, connect.version).is_ok() {
+        // What does not leave now is waited for by whoever sees it off.
+        transport.send(&mut Context::from_waker(Waker::noop()), &output);
     }
 }
 

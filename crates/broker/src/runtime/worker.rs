@@ -60,6 +60,8 @@ pub(crate) struct Worker {
     shard: RefCell<Shard>,
     links: RefCell<HashMap<ConnectionKey, Rc<Link>>>,
     pub(crate) arena: RefCell<BytesMut>,
+    /// What is handed out by the shard to be sent; what was sent before lends its memory.
+    output: RefCell<Output>,
     post: Post,
     flush: Notify,
     flush_due: Cell<bool>,
@@ -111,6 +113,7 @@ pub(crate) fn run(start: Start, mailbox: Mailbox) {
         shard: RefCell::new(engine),
         post: Post::new(id, mailboxes, storage),
         links: RefCell::default(),
+        output: RefCell::default(),
         arena: RefCell::new(BytesMut::with_capacity(ARENA_BYTES)),
         flush: Notify::new(),
         flush_due: Cell::new(false),
@@ -289,11 +292,13 @@ impl Worker {
         if link.is_blocked() {
             return;
         }
-        let mut output = Output::new();
+        // Taken out, so that nothing is borrowed while others are called.
+        let mut output = self.output.take();
         self.shard
             .borrow_mut()
             .transmit(now, link.key(), &mut output);
-        link.send(now, output);
+        link.send(now, &output);
+        self.output.replace(output);
         self.after(now);
     }
 
@@ -424,7 +429,7 @@ impl Worker {
         if let Some(link) = link {
             let mut output = Output::new();
             self.shard.borrow_mut().transmit(now, key, &mut output);
-            link.close(now, output, end);
+            link.close(now, &output, end);
         }
         let lost = Lost::Closed;
         self.shard.borrow_mut().handle(

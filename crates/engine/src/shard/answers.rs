@@ -14,7 +14,6 @@ use crate::journal::Unsent;
 use crate::promises::{Debtor, Until};
 use crate::remote::Remote;
 use crate::retained::Replay;
-use crate::roster::mark_dirty;
 use crate::sending::send_unsent;
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -264,7 +263,7 @@ impl Shard {
         };
         connection.unsent_bytes -= unsent.bytes;
         // Even if nothing is sent: there is room for others now.
-        mark_dirty(&mut self.roster.dirty, key, connection);
+        self.roster.dirty.mark(key, connection);
         match of.inflight.awaiting(id) {
             Some(Awaiting::Publish(envelope)) if envelope.message.is_expired(now) => {
                 self.roster.stats.messages_expired += 1;

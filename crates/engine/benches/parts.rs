@@ -1,0 +1,239 @@
+//! The parts of the way of a PUBLISH, each ready to be done again and again: for the benchmark, which times them, and for
+//! the tests that count their instructions and allocations.
+
+use bytes::Bytes;
+use std::sync::Arc;
+use weir_codec::{
+    Connect, Decoder, Delivery, Output, Packet, PacketId, Properties, Publish, PublishFrame,
+    PublishHead, Qos, Subscribe, SubscribeFilters, SubscriptionOptions, TopicFilter, TopicName,
+    Utf8, Version,
+};
+use weir_engine::{
+    AllowAll, ConnectionKey, Effect, Grant, Input, Instant, Settings, Shard, ShardId,
+};
+use weir_router::{Matched, SubscriptionTree};
+
+/// Does something once; what is counted is one unit of it.
+pub(crate) type Part = Box<dyn FnMut()>;
+
+/// Every part by its name, and how many units doing it once is.
+pub(crate) const PARTS: [(&str, u64, fn() -> Part); 6] = [
+    ("decode a PUBLISH", BATCH, decode),
+    ("route one of 10,000 filters", 1, route),
+    ("encode a PUBLISH", 1, encode),
+    ("deliver with QoS 0", SUBSCRIBERS * BATCH, || {
+        fan_out(Qos::AtMostOnce)
+    }),
+    ("deliver with QoS 1", SUBSCRIBERS, || {
+        fan_out(Qos::AtLeastOnce)
+    }),
+    ("deliver to one", BATCH, || fan_out_to(1, Qos::AtMostOnce)),
+];
+
+const BATCH: u64 = 16;
+const SUBSCRIBERS: u64 = 100;
+const TOPIC: &str = "bench/0000";
+const NOW: Instant = Instant::from_millis(1000);
+const PAYLOAD: [u8; 100] = [b'x'; 100];
+
+fn publish(qos: Qos) -> Publish {
+    let id = PacketId::new(1).unwrap();
+    Publish {
+        dup: false,
+        retain: false,
+        delivery: match qos {
+            Qos::AtMostOnce => Delivery::AtMostOnce,
+            Qos::AtLeastOnce => Delivery::AtLeastOnce(id),
+            Qos::ExactlyOnce => Delivery::ExactlyOnce(id),
+        },
+        topic: Some(TopicName::try_from(TOPIC).unwrap()),
+        payload: Bytes::from_static(&PAYLOAD),
+        properties: Properties::default(),
+    }
+}
+
+fn connect(client_id: &str) -> Packet {
+    Packet::Connect(Box::new(Connect {
+        version: Version::V3_1_1,
+        clean_start: true,
+        keep_alive_seconds: 0,
+        client_id: Utf8::try_from(client_id).unwrap(),
+        will: None,
+        username: None,
+        password: None,
+        properties: Properties::default(),
+    }))
+}
+
+fn encoded(packets: &[Packet]) -> Bytes {
+    let mut output = Output::new();
+    for packet in packets {
+        output.encode(packet, Version::V3_1_1).unwrap();
+    }
+    output.parts().flatten().copied().collect()
+}
+
+fn decode() -> Part {
+    let mut decoder = Decoder::server(1 << 20);
+    decoder.push(encoded(&[connect("c")]));
+    assert!(decoder.next_packet().unwrap().is_some());
+    let batch = vec![Packet::Publish(publish(Qos::AtMostOnce)); BATCH as usize];
+    let bytes = encoded(&batch);
+    Box::new(move || {
+        decoder.push(bytes.clone());
+        let mut packets = 0;
+        while decoder.next_packet().unwrap().is_some() {
+            packets += 1;
+        }
+        assert_eq!(packets, BATCH);
+    })
+}
+
+fn route() -> Part {
+    let mut tree = SubscriptionTree::new(7);
+    for n in 0..10_000_u32 {
+        let filter = match n % 9 {
+            0..5 => format!("fleet/region{}/site{}/device{n}/status", n % 50, n % 500),
+            5..7 => format!("fleet/region{}/site{}/device{n}/+", n % 50, n % 500),
+            _ => format!("fleet/region{}/+/device{n}/#", n % 50),
+        };
+        tree.insert(&TopicFilter::try_from(filter.as_str()).unwrap(), n, ());
+    }
+    let topic = TopicName::try_from("fleet/region9/site259/device6759/status").unwrap();
+    Box::new(move || {
+        let mut found = 0;
+        tree.matches(std::hint::black_box(&topic), |matched| {
+            if let Matched::Each(entries) = matched {
+                found += entries.len();
+            }
+        });
+        assert_eq!(found, 1);
+    })
+}
+
+fn encode() -> Part {
+    let (publish, mut output) = (publish(Qos::AtMostOnce), Output::new());
+    Box::new(move || {
+        let head = PublishHead {
+            version: Version::V3_1_1,
+            topic: TOPIC,
+            topic_alias: None,
+            message_expiry_interval: None,
+            subscription_identifiers: &[],
+            properties: &publish.properties,
+        };
+        let frame = PublishFrame::new(&head, &publish.payload, false).unwrap();
+        frame.write(false, false, Delivery::AtMostOnce, &mut output);
+        output.clear();
+    })
+}
+
+fn fan_out(qos: Qos) -> Part {
+    fan_out_to(SUBSCRIBERS, qos)
+}
+
+/// A turn: a batch of messages with QoS 0, or one with QoS 1 and all its acknowledgements, then everybody's flush.
+fn fan_out_to(subscribers: u64, qos: Qos) -> Part {
+    let mut hub = Hub::new(subscribers, qos);
+    let batch = if qos == Qos::AtMostOnce && subscribers > 0 {
+        BATCH
+    } else {
+        1
+    };
+    Box::new(move || hub.turn(batch))
+}
+
+/// A shard with a publisher and subscribers.
+struct Hub {
+    shard: Shard,
+    publisher: ConnectionKey,
+    subscribers: Vec<ConnectionKey>,
+    qos: Qos,
+    message: Publish,
+    next_id: u16,
+    output: Output,
+}
+
+impl Hub {
+    fn new(subscribers: u64, qos: Qos) -> Self {
+        let mut shard = Shard::new(ShardId(0), 1, Settings::default(), 7);
+        let publisher = join(&mut shard, "publisher");
+        let keys = (0..subscribers).map(|n| join(&mut shard, &format!("sub{n}")));
+        let keys: Vec<_> = keys.collect();
+        let options = SubscriptionOptions {
+            qos,
+            ..SubscriptionOptions::default()
+        };
+        let filter = TopicFilter::try_from(TOPIC).unwrap();
+        for key in &keys {
+            let packet = Packet::Subscribe(Subscribe {
+                packet_id: PacketId::new(1).unwrap(),
+                filters: SubscribeFilters::new([(filter.as_str(), options)]).unwrap(),
+                properties: Properties::default(),
+            });
+            handle(&mut shard, *key, packet);
+        }
+        let mut hub = Self {
+            shard,
+            publisher,
+            subscribers: keys,
+            qos,
+            message: publish(qos),
+            next_id: 1,
+            output: Output::new(),
+        };
+        hub.flush();
+        hub
+    }
+
+    fn turn(&mut self, messages: u64) {
+        for _ in 0..messages {
+            let packet = Packet::Publish(self.message.clone());
+            handle(&mut self.shard, self.publisher, packet);
+        }
+        let sent = self.flush();
+        assert!(sent as usize >= self.subscribers.len());
+        if self.qos == Qos::AtLeastOnce {
+            self.acknowledge();
+        }
+    }
+
+    fn acknowledge(&mut self) {
+        let packet_id = PacketId::new(self.next_id).unwrap();
+        self.next_id = self.next_id.checked_add(1).unwrap_or(1);
+        for key in &self.subscribers {
+            let packet = Packet::PubAck(weir_codec::Ack {
+                packet_id,
+                reason: weir_codec::ReasonCode::Success,
+                properties: Properties::default(),
+            });
+            handle(&mut self.shard, *key, packet);
+        }
+    }
+
+    fn flush(&mut self) -> u64 {
+        let mut flushed = 0;
+        while let Some(key) = self.shard.poll_dirty() {
+            self.shard.transmit(NOW, key, &mut self.output);
+            flushed += u64::from(!self.output.is_empty());
+            self.output.clear();
+        }
+        flushed
+    }
+}
+
+fn join(shard: &mut Shard, client_id: &str) -> ConnectionKey {
+    let connection = shard.open(NOW, NOW.plus_millis(1000));
+    handle(shard, connection, connect(client_id));
+    let answer = Ok(Grant::new(Arc::new(AllowAll)));
+    shard.handle(NOW, Input::Authenticated { connection, answer });
+    while shard.poll_effect().is_some() {}
+    connection
+}
+
+fn handle(shard: &mut Shard, connection: ConnectionKey, packet: Packet) {
+    shard.handle(NOW, Input::Packet { connection, packet });
+    while let Some(effect) = shard.poll_effect() {
+        assert!(!matches!(effect, Effect::Close { .. }));
+    }
+}
