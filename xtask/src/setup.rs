@@ -53,13 +53,14 @@ pub(crate) fn debian_packages(wanted: &[(&str, bool)]) -> Result<(), Failure> {
 }
 
 /// The Debian packages of the tests, and whether this machine has their programs.
-fn wanted_packages() -> [(&'static str, bool); 8] {
+fn wanted_packages() -> [(&'static str, bool); 9] {
     [
         ("chromium", on_path("chromium")),
         ("nodejs", on_path("node")),
         ("npm", on_path("npm")),
         ("python3-venv", python().is_some()),
         ("systemd", on_path("systemd-analyze")),
+        ("valgrind", on_path("valgrind")),
         (
             "nginx",
             on_path("nginx") || Path::new("/usr/sbin/nginx").exists(),

@@ -1,9 +1,10 @@
-//! What the parts of the way of a PUBLISH take. `cargo bench -p weir-engine` prints nanoseconds; the test
-//! tests/instructions.rs runs it under valgrind, as `hot_path PART TIMES`, and counts instructions.
+//! What the parts of the way of a PUBLISH take.
+//!
+//! `cargo bench -p weir-engine --bench hot_path` prints nanoseconds. A test of the project (`instructions`) runs
+//! `hot_path PART TIMES` under valgrind and counts instructions; `hot_path list` tells it what there is.
 
 #![allow(missing_docs)] // a program
 
-#[path = "parts.rs"]
 mod parts;
 
 use parts::PARTS;
@@ -16,12 +17,20 @@ fn main() {
     let mut arguments = std::env::args()
         .skip(1)
         .filter(|argument| argument != "--bench");
-    if let (Some(part), Some(times)) = (arguments.next(), arguments.next()) {
-        let (_, _, make) = PARTS[part.parse::<usize>().unwrap()];
-        let mut part = make();
-        (0..times.parse::<u32>().unwrap()).for_each(|_| part());
-        return;
+    match (arguments.next(), arguments.next()) {
+        (Some(part), Some(times)) => {
+            let (_, _, make) = PARTS[part.parse::<usize>().unwrap()];
+            let mut part = make();
+            (0..times.parse::<u32>().unwrap()).for_each(|_| part());
+        }
+        (Some(_), None) => PARTS
+            .iter()
+            .for_each(|(name, units, _)| println!("{name}\t{units}")),
+        _ => time_all(),
     }
+}
+
+fn time_all() {
     for (name, units, make) in PARTS {
         let mut part = make();
         (0..100).for_each(|_| part());

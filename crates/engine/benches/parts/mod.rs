@@ -16,8 +16,11 @@ use weir_router::{Matched, SubscriptionTree};
 /// Does something once; what is counted is one unit of it.
 pub(crate) type Part = Box<dyn FnMut()>;
 
-/// Every part by its name, and how many units doing it once is.
-pub(crate) const PARTS: [(&str, u64, fn() -> Part); 6] = [
+/// A part by its name, how many units doing it once is, and how to make it ready.
+pub(crate) type Entry = (&'static str, u64, fn() -> Part);
+
+/// Every part.
+pub(crate) const PARTS: [Entry; 6] = [
     ("decode a PUBLISH", BATCH, decode),
     ("route one of 10,000 filters", 1, route),
     ("encode a PUBLISH", 1, encode),
