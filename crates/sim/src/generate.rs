@@ -106,6 +106,9 @@ impl Draw {
             store: StoreHabit {
                 gather_millis: self.random.pick(&[0, 1, 20, 200]),
                 sync_millis: self.random.pick(&[0, 2, 30, 1000]),
+                segment_batches: self.random.pick(&[1, 3, 20]),
+                garbage_bytes: self.random.pick(&[0, 1000, 1 << 20]),
+                jump_millis: self.random.pick(&[0, 0, 2000, 60_000, -60_000, 3_600_000]),
             },
             steps: list,
         }
@@ -155,7 +158,8 @@ impl Draw {
 
     fn accident(&mut self) -> Action {
         match self.random.below(10) {
-            0..6 => Action::Crash(self.random.pick(&[0, 100, 3000, 20_000])),
+            0..5 => Action::Crash(self.random.pick(&[0, 100, 3000, 20_000])),
+            5 => Action::StoreFails,
             6..8 => Action::StoreStalls(self.random.pick(&[50, 1000, 20_000])),
             _ => Action::StoreFull(self.random.pick(&[100, 5000])),
         }

@@ -308,7 +308,7 @@ impl Oracle {
         self.step.may_end.push((link, end));
     }
 
-    fn fail(&mut self, text: String) {
+    pub(crate) fn fail(&mut self, text: String) {
         if self.failure.is_none() {
             self.failure = Some(text);
         }

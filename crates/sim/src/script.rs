@@ -80,6 +80,8 @@ pub enum Action {
     StoreStalls(u64),
     /// The store has no room for so many milliseconds.
     StoreFull(u64),
+    /// From now on nothing can be made durable any more: the broker has to end, and is started again.
+    StoreFails,
 }
 
 /// How quick the store is.
@@ -89,6 +91,12 @@ pub struct StoreHabit {
     pub gather_millis: u64,
     /// The longest time a commit takes, in milliseconds.
     pub sync_millis: u64,
+    /// So many batches of its log are given back at once.
+    pub segment_batches: u64,
+    /// So much garbage it leaves alone.
+    pub garbage_bytes: u64,
+    /// By how much the wall clock may be wrong after a restart, in milliseconds.
+    pub jump_millis: i64,
 }
 
 /// What a CONNECT says.

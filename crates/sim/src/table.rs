@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use weir_engine::{Change, Key, Message, MessageNumber, Record};
+use weir_engine::{Change, Instant, Key, Message, MessageNumber, Record};
 
 /// Records by their keys, and the messages they name.
 #[derive(Clone, Debug, Default)]
@@ -13,7 +13,6 @@ pub(crate) struct Table {
     pub(crate) records: BTreeMap<Key, Record>,
     pub(crate) messages: BTreeMap<MessageNumber, Arc<Message>>,
     names: BTreeMap<MessageNumber, usize>,
-    highest_number: u64,
 }
 
 impl Table {
@@ -23,7 +22,6 @@ impl Table {
         for change in changes {
             let old = match change {
                 Change::Put(Record::Message(message)) => {
-                    self.highest_number = self.highest_number.max(message.number.0);
                     self.messages.insert(message.number, Arc::clone(message));
                     touched.push(message.number);
                     continue;
@@ -34,9 +32,6 @@ impl Table {
                             return Err(format!("{record:?} names a message that was not put"));
                         }
                         *self.names.entry(number).or_default() += 1;
-                    }
-                    if let Record::Session(session) = record {
-                        self.highest_number = self.highest_number.max(session.number.0);
                     }
                     let key = record.key();
                     key.and_then(|key| self.records.insert(key, record.clone()))
@@ -59,6 +54,33 @@ impl Table {
         Ok(())
     }
 
+    /// The same with all moments so much later.
+    pub(crate) fn shifted(&self, millis: i64) -> Self {
+        if millis == 0 {
+            return self.clone();
+        }
+        let later =
+            |at: Instant| Instant::from_millis(at.as_millis().saturating_add_signed(millis));
+        let mut shifted = self.clone();
+        for message in shifted.messages.values_mut() {
+            let expires_at = message.expires_at.map(later);
+            *message = Arc::new(Message {
+                expires_at,
+                ..(**message).clone()
+            });
+        }
+        for record in shifted.records.values_mut() {
+            if let Record::Session(session) = record {
+                session.absent_since = session.absent_since.map(later);
+            }
+        }
+        shifted
+    }
+
+    pub(crate) fn holds_the_same_as(&self, other: &Self) -> bool {
+        self.records == other.records && self.messages == other.messages
+    }
+
     /// All records, in the order in which a shard is to be shown them.
     pub(crate) fn list(&self) -> Vec<Record> {
         let is_session = |record: &&Record| matches!(record, Record::Session(_));
@@ -66,11 +88,6 @@ impl Table {
         let sessions = self.records.values().filter(is_session).cloned();
         let others = self.records.values().filter(|it| !is_session(it)).cloned();
         messages.chain(sessions).chain(others).collect()
-    }
-
-    /// Above every number that was ever in it.
-    pub(crate) fn first_number(&self) -> u64 {
-        self.highest_number + 1
     }
 
     /// How many records there are, messages included.

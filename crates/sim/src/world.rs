@@ -22,9 +22,10 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use weir_codec::{Connect, Packet};
 use weir_engine::{ConnectionKey, Instant, Lost, Remote, StoreTicket};
+use weir_store::Recovered;
 
-/// Virtual time starts here.
-const START_MILLIS: u64 = 1_000;
+/// Virtual time starts here: long before anything, so that a wall clock that jumps finds nothing before the beginning.
+const START_MILLIS: u64 = 100_000_000;
 
 const MAIL: u64 = 2;
 
@@ -67,6 +68,8 @@ pub(crate) struct World<'a> {
     life: u64,
     hosts: Vec<Host>,
     disk: Disk,
+    /// What the store found after a crash.
+    restored: Recovered,
     links: Vec<Link>,
     clients: Vec<Client>,
     oracle: Oracle,
@@ -195,6 +198,7 @@ impl<'a> World<'a> {
             life: 0,
             hosts: hosts.collect(),
             disk: Disk::new(script),
+            restored: Recovered::default(),
             links: Vec::new(),
             clients: clients.collect(),
             oracle: Oracle::new(script),

@@ -8,6 +8,7 @@
 
 use super::Oracle;
 use super::retained::Retained;
+use super::routing::Instance;
 use super::sessions::{Cause, Debt, GroupDebt, Session};
 use super::wire::Phase;
 use crate::client::LinkId;
@@ -60,6 +61,7 @@ pub(super) struct Durable {
 struct Photograph {
     batches: u64,
     count: u64,
+    shards: usize,
     sessions: BTreeMap<String, Session>,
     groups: Vec<GroupDebt>,
     retained: Retained,
@@ -67,12 +69,15 @@ struct Photograph {
 
 impl Durable {
     pub(super) fn new(script: &Script) -> Self {
-        let crashes = |step: &Step| matches!(step.action, Action::Crash(_));
+        let crashes = |step: &Step| matches!(step.action, Action::Crash(_) | Action::StoreFails);
         Self {
             is_on: script.settings.is_durable,
             may_crash: script.steps.iter().any(crashes),
             full: vec![false; script.shards.into()],
-            photographs: VecDeque::from([Photograph::default()]),
+            photographs: VecDeque::from([Photograph {
+                shards: script.shards.into(),
+                ..Photograph::default()
+            }]),
             ..Self::default()
         }
     }
@@ -134,6 +139,7 @@ impl Oracle {
             true => Photograph {
                 batches,
                 count: self.count,
+                shards: self.shards,
                 sessions: self.sessions.clone(),
                 groups: self.groups.clone(),
                 retained: self.retained.clone(),
@@ -160,9 +166,34 @@ impl Oracle {
         }
     }
 
-    /// What a broker that is started now begins with.
-    pub(crate) fn kept(&self) -> &Table {
-        &self.durable.kept
+    /// The store had no room after all.
+    pub(crate) fn commit_failed(&mut self) {
+        self.durable.photographs.pop_back();
+    }
+
+    /// What the store found when it was opened after a crash: everything that is kept, or that and what was just being
+    /// committed, if it was; all moments later by `shift_millis`.
+    pub(crate) fn recovered(&mut self, found: &[Record], shift_millis: i64) {
+        let table = |records: &[Record]| {
+            let changes: Vec<_> = records.iter().cloned().map(Change::Put).collect();
+            let mut table = Table::default();
+            table.apply(&changes).map(|()| table)
+        };
+        let found = match table(found) {
+            Ok(found) => found,
+            Err(why) => return self.fail(format!("the store came back with {why}")),
+        };
+        let is_same = |kept: &Table| kept.shifted(shift_millis).holds_the_same_as(&found);
+        if !is_same(&self.durable.kept) && self.durable.photographs.len() > 1 {
+            self.committed();
+        }
+        if !is_same(&self.durable.kept) {
+            let (kept, found) = (self.durable.kept.list(), found.list());
+            return self.fail(format!(
+                "the store came back with {found:?} instead of {kept:?}"
+            ));
+        }
+        self.durable.kept = found;
     }
 
     /// Whether a QoS 2 message may be sent with this packet id: a client that sees it must see it under no other.
@@ -182,7 +213,7 @@ impl Oracle {
     }
 
     /// The broker is gone. What the model knows is what is kept.
-    pub(crate) fn crashed(&mut self) {
+    pub(crate) fn crashed(&mut self, shift_millis: i64) {
         self.is_down = true;
         for wire in &mut self.wires {
             wire.phase = Phase::Ended;
@@ -197,6 +228,7 @@ impl Oracle {
             return;
         };
         let count = kept.count;
+        self.shards = kept.shards;
         for entered in durable.entered.values_mut() {
             entered.retain(|number| *number <= count);
         }
@@ -204,6 +236,7 @@ impl Oracle {
         self.groups = kept.groups.clone();
         self.retained = kept.retained.clone();
         self.mail.clear();
+        self.shift(shift_millis);
         let (sessions, gone): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.sessions)
             .into_iter()
             .partition(|(_, session)| session.is_durable);
@@ -217,6 +250,39 @@ impl Oracle {
             lost.extend(session.debts.extract_if(.., is_lost));
         }
         self.excuse_groups(&lost);
+        // It may crash again before anything is committed.
+        if let Some(kept) = self.durable.photographs.front_mut() {
+            kept.sessions = self.sessions.clone();
+            kept.groups = self.groups.clone();
+            kept.retained = self.retained.clone();
+        }
+    }
+
+    /// The wall clock has jumped: everything is due so much later.
+    fn shift(&mut self, millis: i64) {
+        let later = |at: u64| at.saturating_add_signed(millis);
+        let shifted = |instance: &Rc<Instance>| {
+            Rc::new(Instance {
+                expires_at: instance.expires_at.map(later),
+                message: Rc::clone(&instance.message),
+                publisher: instance.publisher.clone(),
+                needs: Rc::clone(&instance.needs),
+                ..**instance
+            })
+        };
+        for session in self.sessions.values_mut() {
+            session.expires_at = session.expires_at.map(later);
+            if let Some(will) = &mut session.will {
+                will.due_at = will.due_at.map(later);
+            }
+            for debt in &mut session.debts {
+                debt.instance = shifted(&debt.instance);
+            }
+        }
+        for group in &mut self.groups {
+            group.instance = shifted(&group.instance);
+        }
+        self.retained.shift(later, shifted);
     }
 
     /// The broker is there again: who has which session.

@@ -110,6 +110,18 @@ impl Retained {
         }
     }
 
+    /// Everything expires so much later.
+    pub(super) fn shift(
+        &mut self,
+        later: impl Fn(u64) -> u64,
+        shifted: impl Fn(&Rc<Instance>) -> Rc<Instance>,
+    ) {
+        for value in &mut self.values {
+            value.expires_at = value.expires_at.map(&later);
+            value.instance = value.instance.as_ref().map(&shifted);
+        }
+    }
+
     fn room(&self, shard: usize, message: &Message, now: u64, limit: usize) -> Room {
         let topic = message.topic.as_str();
         let (surely_here, possibly_here) = self.holds(shard, topic, now);

@@ -39,6 +39,7 @@ impl World<'_> {
             Action::Crash(down_millis) => return self.crash(*down_millis, step.number),
             Action::StoreStalls(millis) => return self.stall_store(*millis),
             Action::StoreFull(millis) => return self.fill_store(*millis),
+            Action::StoreFails => return self.fail_store(step.number),
             _ => {}
         }
         let client = &mut self.clients[who];
@@ -83,7 +84,8 @@ impl World<'_> {
             | Action::Habit(_)
             | Action::Crash(_)
             | Action::StoreStalls(_)
-            | Action::StoreFull(_) => {}
+            | Action::StoreFull(_)
+            | Action::StoreFails => {}
         }
     }
 

@@ -12,13 +12,20 @@ use crate::random::Random;
 use crate::script::{ConnectWish, Script};
 use std::collections::{BTreeMap, VecDeque};
 use weir_engine::{Change, Input, Record, Shard, StoreTicket};
+use weir_store::{Durability, Faulty, Limits, Recovered, Store, StoreError, WallClock};
 
 const DISK: u64 = 5;
+
+/// The wall clock when the engine's begins.
+const UNIX_MILLIS_AT_ZERO: i64 = 1_700_000_000_000;
 
 /// Steps of clients that come back are numbered from here.
 const RETURNS: u64 = 100_000_000;
 
 pub(super) struct Disk {
+    store: Store<Faulty>,
+    /// What the engine's moments mean on the wall clock.
+    clock: WallClock,
     /// Who asked, in order.
     asked: VecDeque<(usize, StoreTicket)>,
     /// How many of them are being committed.
@@ -31,15 +38,40 @@ pub(super) struct Disk {
 
 impl Disk {
     pub(super) fn new(script: &Script) -> Self {
+        let clock = WallClock {
+            unix_millis_at_zero: UNIX_MILLIS_AT_ZERO,
+        };
+        let log = Faulty::new(script.store.segment_batches);
+        let (store, _) = open(log, clock, script).expect("an empty log can be opened");
+        let random = Random::of(script.seed, DISK, 0);
+        Self::with(store, clock, random)
+    }
+
+    fn with(store: Store<Faulty>, clock: WallClock, random: Random) -> Self {
         Self {
+            store,
+            clock,
             asked: VecDeque::new(),
             committing: 0,
             is_commit_due: false,
             stalled_until: 0,
             is_full: false,
-            random: Random::of(script.seed, DISK, 0),
+            random,
         }
     }
+}
+
+fn open(
+    log: Faulty,
+    clock: WallClock,
+    script: &Script,
+) -> Result<(Store<Faulty>, Recovered), StoreError> {
+    let limits = Limits {
+        garbage_bytes: script.store.garbage_bytes,
+        ..Limits::default()
+    };
+    // What is committed lasts when it is synced, which the world does later.
+    Store::open(log, clock, Durability::Interval, limits)
 }
 
 impl World<'_> {
@@ -53,15 +85,16 @@ impl World<'_> {
         self.disk.is_full || self.now < self.disk.stalled_until
     }
 
-    pub(super) fn ask_store(&mut self, shard: usize, ticket: StoreTicket, changes: &[Change]) {
+    pub(super) fn ask_store(&mut self, shard: usize, ticket: StoreTicket, changes: Vec<Change>) {
         self.trace.number(changes.len() as u64);
+        self.disk.store.stage(changes);
         self.disk.asked.push_back((shard, ticket));
         self.plan_commit();
     }
 
     fn plan_commit(&mut self) {
         let disk = &mut self.disk;
-        if disk.is_commit_due || disk.committing > 0 || disk.asked.is_empty() || disk.is_full {
+        if disk.is_commit_due || disk.committing > 0 || disk.asked.is_empty() {
             return;
         }
         disk.is_commit_due = true;
@@ -72,18 +105,29 @@ impl World<'_> {
 
     pub(super) fn commit(&mut self) {
         self.disk.is_commit_due = false;
-        if self.now < self.disk.stalled_until || self.disk.is_full {
+        if self.now < self.disk.stalled_until {
             return self.plan_commit();
         }
         let inventory = self.hosts.iter().flat_map(|host| host.shard.inventory());
         self.oracle.commit_begins(inventory.collect());
-        self.disk.committing = self.disk.asked.len();
-        let sync_millis = self.script.store.sync_millis;
-        let at = self.now + self.disk.random.below(sync_millis + 1);
-        self.put(at, Event::Committed);
+        let disk = &mut self.disk;
+        match disk.store.commit(disk.clock) {
+            Ok(_) => {
+                disk.committing = disk.asked.len();
+                let at = self.now + disk.random.below(self.script.store.sync_millis + 1);
+                self.put(at, Event::Committed);
+            }
+            // It is tried again when there is room.
+            Err(StoreError::Full) => self.oracle.commit_failed(),
+            Err(_) => self.crash(0, self.life),
+        }
     }
 
     pub(super) fn committed(&mut self) {
+        if self.disk.store.sync().is_err() {
+            // Whoever can't keep anything any more must not go on.
+            return self.crash(0, self.life);
+        }
         self.oracle.committed();
         let count = std::mem::take(&mut self.disk.committing);
         let tickets: BTreeMap<usize, StoreTicket> = self.disk.asked.drain(..count).collect();
@@ -106,14 +150,27 @@ impl World<'_> {
             return;
         }
         self.disk.is_full = true;
+        let log = self.disk.store.log_mut();
+        log.set_max_bytes(Some(log.len_bytes()));
         self.tell_full(true);
         self.put(self.now + millis, Event::Room);
     }
 
     pub(super) fn has_room_again(&mut self) {
         self.disk.is_full = false;
+        self.disk.store.log_mut().set_max_bytes(None);
         self.tell_full(false);
         self.plan_commit();
+    }
+
+    pub(super) fn fail_store(&mut self, number: u64) {
+        if self.script.settings.is_durable && !self.oracle.is_down {
+            self.disk.store.log_mut().fail_sync();
+            // Somebody may have nothing to commit for long.
+            if self.disk.asked.is_empty() {
+                self.crash(100, number);
+            }
+        }
     }
 
     fn tell_full(&mut self, is_full: bool) {
@@ -127,17 +184,34 @@ impl World<'_> {
         if self.oracle.is_down || !self.script.settings.is_durable {
             return;
         }
-        if self.disk.committing > 0 && self.disk.random.percent(50) {
-            self.oracle.committed();
-        }
-        self.oracle.crashed();
         self.life += 1;
         self.hosts.clear();
-        let random = self.disk.random.clone();
+        let disk = &mut self.disk;
+        let unsynced = disk.store.log().unsynced();
+        let log = disk.store.log().crash(disk.random.below(unsynced + 1));
+        let jump = disk.random.pick(&[0, self.script.store.jump_millis]);
+        disk.clock.unix_millis_at_zero += jump;
+        let opened = open(log, disk.clock, self.script);
+        let (store, recovered) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                return self
+                    .oracle
+                    .fail(format!("the store does not open: {error}"));
+            }
+        };
+        // What is due, is due by the wall clock.
+        self.oracle.recovered(&recovered.records, -jump);
+        self.oracle.crashed(-jump);
+        if recovered.lost.is_loss() {
+            let lost = &recovered.lost;
+            self.oracle.fail(format!("the store has lost {lost:?}"));
+        }
+        self.restored = recovered;
+        let stalled_until = self.disk.stalled_until;
         self.disk = Disk {
-            random,
-            stalled_until: self.disk.stalled_until,
-            ..Disk::new(self.script)
+            stalled_until,
+            ..Disk::with(store, self.disk.clock, self.disk.random.clone())
         };
         let back_at = self.now + down_millis;
         self.put(back_at, Event::Restart);
@@ -170,8 +244,8 @@ impl World<'_> {
             shards if self.disk.random.percent(25) => shards % 4 + 1,
             shards => shards,
         };
-        let records = self.oracle.kept().list();
-        let first_number = self.oracle.kept().first_number();
+        let recovered = std::mem::take(&mut self.restored);
+        let (records, first_number) = (recovered.records, recovered.next_number);
         let now = self.instant();
         let host = |index| {
             let mut host = Host::new(index, shards, self.script, self.life);
