@@ -74,7 +74,7 @@ impl Journal {
 
     /// Puts a message, once in a step: the records that name it follow.
     pub(crate) fn put_message(&mut self, message: &Arc<Message>) {
-        if self.last_put != message.number {
+        if self.last_put != message.number && !fault!(MessageNotRecorded) {
             self.last_put = message.number;
             self.put(Record::Message(Arc::clone(message)));
         }
@@ -107,7 +107,9 @@ impl Journal {
         session: Option<SessionNumber>,
         sequence: Option<u64>,
     ) {
-        if let (Some(session), Some(sequence)) = (session, sequence) {
+        if let (Some(session), Some(sequence)) = (session, sequence)
+            && !fault!(DeliveryNotDeleted)
+        {
             self.delete(Key::Delivery(session, sequence));
         }
     }

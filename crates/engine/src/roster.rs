@@ -365,6 +365,7 @@ impl Roster {
         if session.queue.push(envelope, room) {
             if let Some(envelope) = session.queue.back()
                 && envelope.sequence.is_some()
+                && !fault!(QueuedNotRecorded)
             {
                 self.journal.put_message(&envelope.message);
                 self.journal.put_delivery(session.number, envelope, None);

@@ -78,7 +78,8 @@ pub(crate) fn publish(
         sequence,
         missed,
     } = shape;
-    let waits_for_store = qos == Qos::ExactlyOnce && sequence.is_some();
+    let waits_for_store =
+        qos == Qos::ExactlyOnce && sequence.is_some() && !fault!(PublishedBeforeKept);
     let alias = match waits_for_store {
         true => None,
         false => connection.aliases_out.choose(&cast.message().topic),
@@ -113,13 +114,15 @@ pub(crate) fn publish(
         journal.delete_delivery(session.number, sequence);
         return Sent::TooLarge;
     };
-    if let Some(Awaiting::Publish(envelope)) = session.inflight.awaiting(id) {
+    if let Some(Awaiting::Publish(envelope)) = session.inflight.awaiting(id)
+        && !fault!(PacketIdNotRecorded)
+    {
         journal.put_delivery(session.number, envelope, Some(id));
     }
     connection.send_quota = connection.send_quota.saturating_sub(1);
     if waits_for_store {
         session.ids_mark = journal.mark;
-        connection.unsent_bytes += frame.wire_bytes();
+        connection.unsent_bytes += frame.wire_bytes() * usize::from(!fault!(UnsentNotCounted));
         journal.send_later(Unsent {
             connection: key,
             packet_id: id,

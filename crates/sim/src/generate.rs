@@ -142,6 +142,9 @@ impl Draw {
         if self.is_durable && self.habits & 2 == 0 && self.random.percent(4) {
             return self.accident();
         }
+        if self.habits & 4 == 0 && self.random.percent(3) {
+            return Action::Rules(self.random.pick(&[0, 1, 1, 2]));
+        }
         match self.random.below(100) {
             0..14 => Action::Connect(Box::new(self.connect())),
             14..30 => self.subscribe(),
@@ -159,7 +162,9 @@ impl Draw {
     fn accident(&mut self) -> Action {
         match self.random.below(10) {
             0..5 => Action::Crash(self.random.pick(&[0, 100, 3000, 20_000])),
-            5 => Action::StoreFails,
+            5 => self
+                .random
+                .pick(&[Action::StoreFails, Action::Shutdown(500)]),
             6..8 => Action::StoreStalls(self.random.pick(&[50, 1000, 20_000])),
             _ => Action::StoreFull(self.random.pick(&[100, 5000])),
         }
@@ -202,6 +207,10 @@ impl Draw {
                 User::Limited,
                 User::Never,
                 User::Refused,
+                User::Token,
+                User::Owner,
+                User::File,
+                User::File,
             ]),
             anonymous: random.percent(3),
             capacity_bytes: random.pick(&[50, 2000, 64 << 10]),

@@ -13,6 +13,7 @@ mod generate;
 mod message;
 mod oracle;
 mod random;
+mod rules;
 mod script;
 mod shrink;
 mod table;

@@ -9,6 +9,7 @@
 
 mod durable;
 mod ends;
+mod grants;
 mod incoming;
 mod outgoing;
 mod paying;
@@ -65,7 +66,6 @@ pub(crate) struct Oracle {
 struct Step {
     number: u64,
     is_timeout: bool,
-    is_shutdown: bool,
     /// Whether the store was asked for anything in this step, and for which batch: messages, and whatever else an answer
     /// can promise.
     has_stored: bool,
@@ -79,7 +79,7 @@ struct Step {
     /// What was published in this step.
     routed: Vec<Routed>,
     /// Connections that must be ended in this step, and why.
-    must_end: Option<(LinkId, &'static str)>,
+    must_end: Vec<(LinkId, &'static str)>,
     /// A connection that must be accepted in this step.
     must_accept: Option<LinkId>,
     /// How the connection that was spoken of may end.
@@ -164,7 +164,9 @@ impl Oracle {
                     self.must_end(*link, End::Lost(*lost), "its transport is gone");
                 }
             }
-            Told::Authenticated { link, refusal } => self.decided(*link, *refusal),
+            Told::Authenticated { link, answer } => self.decided(*link, answer),
+            Told::PermissionsChanged(rules) => self.rules_changed(shard, *rules),
+            Told::Shutdown => self.shut_down(shard),
             Told::Remote { from, remote } => self.mail_came(*from, shard, remote),
             Told::StoreFull(is_full) => self.durable.full[shard] = *is_full,
             Told::Timeout => self.timers(shard),
@@ -218,7 +220,7 @@ impl Oracle {
     /// The engine has done with an input, and all effects are carried out.
     pub(crate) fn stepped(&mut self, now: u64, shard: usize, engine: &Shard) {
         self.now = now;
-        if let Some((link, why)) = self.step.must_end.take() {
+        if let Some((link, why)) = self.step.must_end.pop() {
             self.fail(format!("link {link} was not ended: {why}"));
         }
         if let Some(link) = self.step.must_accept.take() {
@@ -304,7 +306,7 @@ impl Oracle {
     }
 
     fn must_end(&mut self, link: LinkId, end: End, why: &'static str) {
-        self.step.must_end = Some((link, why));
+        self.step.must_end.push((link, why));
         self.step.may_end.push((link, end));
     }
 

@@ -80,6 +80,10 @@ pub enum Action {
     StoreStalls(u64),
     /// The store has no room for so many milliseconds.
     StoreFull(u64),
+    /// Rules change to these: 0 allows everything, 1 all but `long`, 2 nobody.
+    Rules(u8),
+    /// The broker is stopped in good order, and is started again after so many milliseconds.
+    Shutdown(u64),
     /// From now on nothing can be made durable any more: the broker has to end, and is started again.
     StoreFails,
 }
@@ -173,6 +177,12 @@ pub enum User {
     Refused,
     /// Well, but `private/` is not for this one.
     Limited,
+    /// Well, for some seconds.
+    Token,
+    /// As somebody, who alone may take up the session.
+    Owner,
+    /// By rules that change.
+    File,
 }
 
 /// How a transport ends without a DISCONNECT.

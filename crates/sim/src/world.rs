@@ -20,6 +20,8 @@ use network::Link;
 use server::Host;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
 use weir_codec::{Connect, Packet};
 use weir_engine::{ConnectionKey, Instant, Lost, Remote, StoreTicket};
 use weir_store::Recovered;
@@ -68,6 +70,10 @@ pub(crate) struct World<'a> {
     life: u64,
     hosts: Vec<Host>,
     disk: Disk,
+    /// The rules in force for whom they concern.
+    rules: Arc<AtomicU8>,
+    /// Whether the broker is about to stop.
+    is_stopping: bool,
     /// What the store found after a crash.
     restored: Recovered,
     links: Vec<Link>,
@@ -146,6 +152,8 @@ pub(crate) enum Event {
     Stored { shard: usize, ticket: StoreTicket },
     /// The store has room again.
     Room,
+    /// The broker has stopped, and is started again after so many milliseconds.
+    Stopped { down_millis: u64, number: u64 },
     /// The broker is started again.
     Restart,
     /// A client that was cut off comes back.
@@ -168,7 +176,8 @@ impl Event {
             | Self::Commit
             | Self::Committed
             | Self::Stored { .. }
-            | Self::Room => true,
+            | Self::Room
+            | Self::Stopped { .. } => true,
             Self::Step(_)
             | Self::ToServer { .. }
             | Self::Read { .. }
@@ -198,6 +207,8 @@ impl<'a> World<'a> {
             life: 0,
             hosts: hosts.collect(),
             disk: Disk::new(script),
+            rules: Arc::default(),
+            is_stopping: false,
             restored: Recovered::default(),
             links: Vec::new(),
             clients: clients.collect(),
@@ -289,6 +300,10 @@ impl<'a> World<'a> {
             Event::Committed => self.committed(),
             Event::Stored { shard, ticket } => self.stored(shard, ticket),
             Event::Room => self.has_room_again(),
+            Event::Stopped {
+                down_millis,
+                number,
+            } => self.stopped(down_millis, number),
             Event::Restart => self.restart(),
             Event::Return { who, wish, number } => self.come_back(who, wish, number),
         }

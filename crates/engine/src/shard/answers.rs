@@ -53,7 +53,7 @@ impl Shard {
         let Some(connection) = self.roster.connections.get_mut(key) else {
             return;
         };
-        if mark == 0 && connection.acks_held == 0 {
+        if mark == 0 && connection.acks_held == 0 || fault!(AckedBeforeKept) {
             return self.roster.send(key, &packet);
         }
         connection.held_until = connection.held_until.max(mark);
@@ -89,7 +89,8 @@ impl Shard {
         let session = self.session_of(key);
         let session = session.and_then(|session| self.roster.sessions.get(session));
         let until = match session.and_then(|session| session.number) {
-            Some(_) => Until::KeptAndKnown,
+            Some(_) if !fault!(SubAckBeforeKept) => Until::KeptAndKnown,
+            Some(_) => Until::Known,
             None => Until::Known,
         };
         self.hold(now, self.mark_so_far(), until, answer);
@@ -106,6 +107,7 @@ impl Shard {
         let journal = &self.roster.journal;
         let session = self.roster.sessions.get(session);
         let mark = match session.and_then(|session| session.number) {
+            _ if fault!(WelcomedBeforeKept) => 0,
             // Who comes to read is let in, whatever the store can take; but not before what it will be sent again is
             // kept, or it would know a QoS 2 message by a packet id that a crash forgets.
             _ if journal.is_full => session.map_or(0, |session| session.ids_mark),
@@ -131,8 +133,12 @@ impl Shard {
             return;
         };
         *until = (*until).max(step);
-        let mark = *until;
-        self.hold(now, mark, Until::Kept, Answer::Published { to });
+        let (mark, until) = match () {
+            () if fault!(DeliveredBeforeKept) => (0, Until::Kept),
+            () if fault!(ShardsWaitInCircle) => (*until, Until::Delivered),
+            () => (*until, Until::Kept),
+        };
+        self.hold(now, mark, until, Answer::Published { to });
     }
 
     /// The debtor has answered: gives what waited for it.
@@ -261,7 +267,7 @@ impl Shard {
         ) else {
             return;
         };
-        connection.unsent_bytes -= unsent.bytes;
+        connection.unsent_bytes = connection.unsent_bytes.saturating_sub(unsent.bytes);
         // Even if nothing is sent: there is room for others now.
         self.roster.dirty.mark(key, connection);
         match of.inflight.awaiting(id) {

@@ -62,7 +62,7 @@ impl Shard {
         };
         let will = session.will.as_ref().map(|will| will_record(number, will));
         self.roster.journal.put(Record::Session(record));
-        match will {
+        match will.filter(|_| !fault!(WillNotRecorded)) {
             Some(will) => self.roster.journal.put(Record::Will(will)),
             None => self.roster.journal.delete(Key::Will(number)),
         }
@@ -71,14 +71,16 @@ impl Shard {
     /// A session in the durable state has no will any more.
     pub(super) fn forget_will(&mut self, key: SessionKey) {
         let session = self.roster.sessions.get(key);
-        if let Some(number) = session.and_then(|session| session.number) {
+        if let Some(number) = session.and_then(|session| session.number)
+            && !fault!(WillNotDeleted)
+        {
             self.roster.journal.delete(Key::Will(number));
         }
     }
 
     /// A session is gone: so is everything of it.
     pub(super) fn forget_session(&mut self, session: &Session) {
-        let Some(number) = session.number else {
+        let Some(number) = session.number.filter(|_| !fault!(SessionNotDeleted)) else {
             return;
         };
         let journal = &mut self.roster.journal;
@@ -107,7 +109,9 @@ impl Shard {
         subscription: Subscription,
     ) {
         let session = self.roster.sessions.get(key);
-        if let Some(session) = session.and_then(|session| session.number) {
+        if let Some(session) = session.and_then(|session| session.number)
+            && !fault!(SubscriptionNotRecorded)
+        {
             let record = SubscriptionRecord {
                 session,
                 filter: filter.clone(),
@@ -123,7 +127,9 @@ impl Shard {
 
     pub(super) fn forget_subscription(&mut self, key: SessionKey, filter: &TopicFilter) {
         let session = self.roster.sessions.get(key);
-        if let Some(session) = session.and_then(|session| session.number) {
+        if let Some(session) = session.and_then(|session| session.number)
+            && !fault!(SubscriptionNotDeleted)
+        {
             let key = Key::Subscription(session, filter.clone());
             self.roster.journal.delete(key);
         }
@@ -135,7 +141,7 @@ impl Shard {
         if message.payload.is_empty() {
             return self.forget_retained(topic);
         }
-        if self.records_topic(topic) {
+        if self.records_topic(topic) && !fault!(RetainedNotRecorded) {
             self.roster.journal.put_message(message);
             self.roster.journal.put(Record::Retained(RetainedRecord {
                 topic: topic.clone(),
@@ -147,7 +153,7 @@ impl Shard {
 
     /// A topic has no retained message any more.
     pub(super) fn forget_retained(&mut self, topic: &TopicName) {
-        if self.records_topic(topic) {
+        if self.records_topic(topic) && !fault!(RetainedNotDeleted) {
             let key = Key::Retained(topic.detached());
             self.roster.journal.delete(key);
         }

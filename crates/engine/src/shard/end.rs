@@ -139,7 +139,9 @@ impl Shard {
         }
         // [MQTT-3.1.2-23]: it is kept, for its Session Expiry Interval.
         be_absent(session, now);
-        self.record_session(key, Some(now));
+        if !fault!(AbsenceNotRecorded) {
+            self.record_session(key, Some(now));
+        }
         self.session_timer(now, key);
     }
 

@@ -50,7 +50,8 @@ impl Shard {
             return self.refuse_publish(now, key, publish.delivery, reason, end);
         }
         let delivery = publish.delivery;
-        if self.roster.journal.is_full && delivery.qos() != Qos::AtMostOnce {
+        let is_full = self.roster.journal.is_full && !fault!(FullStoreIgnored);
+        if is_full && delivery.qos() != Qos::AtMostOnce {
             return self.refuse_for_room(now, key, delivery, End::StoreFull);
         }
         let message = Message {
@@ -152,7 +153,9 @@ impl Shard {
             (delivery, self.roster.sessions.get_mut(session))
         {
             session.received.insert(id);
-            if let Some(number) = session.number {
+            if let Some(number) = session.number
+                && !fault!(ReceivedNotRecorded)
+            {
                 self.roster.journal.put(Record::Received(number, id));
             }
         }
@@ -256,7 +259,9 @@ impl Shard {
         let Some(session) = self.roster.sessions.get_mut(session) else {
             return;
         };
-        if let (Some(sequence), Some(number)) = (session.inflight.release(id), session.number) {
+        if let (Some(sequence), Some(number)) = (session.inflight.release(id), session.number)
+            && !fault!(ReleaseNotRecorded)
+        {
             session.ids_mark = self.roster.journal.mark;
             self.roster.journal.put(Record::Delivery(DeliveryRecord {
                 session: number,
@@ -284,7 +289,7 @@ impl Shard {
             true => session.received.contains(&rel.packet_id),
             false => session.received.remove(&rel.packet_id),
         };
-        if let (true, Some(number)) = (known, session.number) {
+        if let (true, Some(number)) = (known && !fault!(ReceivedNotDeleted), session.number) {
             let key = Key::Received(number, rel.packet_id);
             self.roster.journal.delete(key);
         }

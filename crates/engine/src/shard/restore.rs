@@ -35,7 +35,9 @@ impl Shard {
     /// `first_number` on from now on. Before the first connection is opened.
     pub fn restore(&mut self, now: Instant, records: &[Record], first_number: u64) {
         self.roster.now = now;
-        self.roster.journal.numbers = Numbers::new(first_number, self.id, self.shards);
+        if !fault!(NumbersGivenTwice) {
+            self.roster.journal.numbers = Numbers::new(first_number, self.id, self.shards);
+        }
         let mut restoring = Restoring {
             sessions: HashMap::with_hasher(FixedState::with_seed(self.seed)),
             messages: HashMap::with_hasher(FixedState::with_seed(self.seed)),
@@ -123,7 +125,9 @@ impl Shard {
                 slow_reader: record.slow_reader,
                 identifier: record.identifier,
             };
-            self.subscribe(*key, record.filter.clone(), subscription);
+            if !fault!(RestoredUnsubscribed) {
+                self.subscribe(*key, record.filter.clone(), subscription);
+            }
         }
     }
 
@@ -167,6 +171,7 @@ impl Shard {
         be_absent(session, since);
         let due = session.will.as_ref().and_then(|will| will.due_at);
         let next = [due, session.expires_at].into_iter().flatten().min();
+        let next = next.filter(|_| !fault!(RestoredForEver));
         session.timer = next.map(|at| self.timers.set(at, Timer::Session(key)));
     }
 }

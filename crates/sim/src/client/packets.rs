@@ -19,6 +19,9 @@ pub(crate) fn connect(name: &str, wish: &ConnectWish, will: Option<&Message>) ->
         User::Never => Some("never"),
         User::Refused => Some("refused"),
         User::Limited => Some("limited"),
+        User::Token => Some("token"),
+        User::Owner => Some("owner"),
+        User::File => Some("file"),
     };
     Connect {
         version: wish.version,

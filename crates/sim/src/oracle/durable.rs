@@ -69,7 +69,12 @@ struct Photograph {
 
 impl Durable {
     pub(super) fn new(script: &Script) -> Self {
-        let crashes = |step: &Step| matches!(step.action, Action::Crash(_) | Action::StoreFails);
+        let crashes = |step: &Step| {
+            matches!(
+                step.action,
+                Action::Crash(_) | Action::Shutdown(_) | Action::StoreFails
+            )
+        };
         Self {
             is_on: script.settings.is_durable,
             may_crash: script.steps.iter().any(crashes),
@@ -386,7 +391,7 @@ impl Session {
             subscription.is_promised = true;
         }
         // What it may do is found out when it comes.
-        self.is_limited = false;
+        self.permit(None, None);
         if self.link.take().is_some() {
             self.be_absent(now);
         }

@@ -8,8 +8,9 @@ use super::sessions::{Cause, Debt, Session, Will};
 use super::wire::{Phase, name};
 use crate::client::LinkId;
 use crate::message::Identity;
+use crate::rules::Granted;
 use std::rc::Rc;
-use weir_codec::{Packet, PacketType, Qos, ReasonCode, TopicFilter, Version};
+use weir_codec::{Packet, PacketType, Qos, ReasonCode, Version};
 use weir_engine::{End, Refusal, Welcome};
 
 /// A client that takes no packet of this size may not be told what others are told.
@@ -17,33 +18,39 @@ const CRAMPED_BYTES: u32 = 200;
 
 impl Oracle {
     /// Authentication has an answer: what the engine has to make of it.
-    pub(super) fn decided(&mut self, link: LinkId, refusal: Option<Refusal>) {
+    pub(super) fn decided(&mut self, link: LinkId, answer: &Result<Granted, Refusal>) {
         if self.wires[link].phase != Phase::Deciding {
             return;
         }
-        let refusal = refusal.or_else(|| self.admission(link));
-        let cramped = self.wires[link].max_packet_bytes() < CRAMPED_BYTES;
-        if let Some(refusal) = refusal {
-            return self.must_end(link, End::Refused(refusal), "it is refused");
+        let admitted = answer.and_then(|granted| self.admission(link, granted));
+        match admitted {
+            Err(refusal) => self.must_end(link, End::Refused(refusal), "it is refused"),
+            Ok(granted) => {
+                let wire = &mut self.wires[link];
+                wire.granted = granted;
+                if wire.max_packet_bytes() < CRAMPED_BYTES {
+                    self.step.may_end.push((link, End::AnswerTooLarge));
+                }
+                self.step.must_accept = Some(link);
+            }
         }
-        if cramped {
-            self.step.may_end.push((link, End::AnswerTooLarge));
-        }
-        self.step.must_accept = Some(link);
     }
 
-    fn admission(&self, link: LinkId) -> Option<Refusal> {
+    fn admission(&self, link: LinkId, granted: Granted) -> Result<Granted, Refusal> {
         let wire = &self.wires[link];
-        let connect = wire.connect.as_ref()?;
+        let Some(connect) = wire.connect.as_ref() else {
+            return Ok(granted);
+        };
+        if granted.expires_at.is_some_and(|at| at <= self.now) {
+            return Err(Refusal::CredentialsExpired);
+        }
         if let Some(will) = &connect.will {
             let topic = will.topic.as_str();
-            if topic.starts_with("$SYS")
-                || wire.user() == Some("limited") && topic.starts_with("private")
-            {
-                return Some(Refusal::WillNotAuthorized);
+            if topic.starts_with("$SYS") || granted.denied.is_some_and(|it| topic.starts_with(it)) {
+                return Err(Refusal::WillNotAuthorized);
             }
             if topic.split('/').count() > self.settings.max_topic_levels {
-                return Some(Refusal::WillTopicInvalid);
+                return Err(Refusal::WillTopicInvalid);
             }
         }
         let here = self
@@ -51,13 +58,19 @@ impl Oracle {
             .values()
             .filter(|session| session.shard == wire.shard)
             .count();
-        let known = self.sessions.contains_key(connect.client_id.as_str());
-        if !known && here >= self.settings.max_sessions {
-            return Some(Refusal::TooManySessions);
+        let known = self.sessions.get(connect.client_id.as_str());
+        if known.is_some_and(|it| it.user.is_some() && it.user != granted.user) {
+            return Err(Refusal::ClientIdOfAnother);
         }
-        let is_new = !known || connect.clean_start;
+        if known.is_none() && here >= self.settings.max_sessions {
+            return Err(Refusal::TooManySessions);
+        }
+        let is_new = known.is_none() || connect.clean_start;
         let lasts = expiry_wished(connect).min(self.settings.session_expiry_max_seconds) > 0;
-        (is_new && lasts && self.is_full(wire.shard)).then_some(Refusal::StoreFull)
+        match is_new && lasts && self.is_full(wire.shard) {
+            true => Err(Refusal::StoreFull),
+            false => Ok(granted),
+        }
     }
 
     /// The engine lets a client in for good: at once, or when its session is kept.
@@ -125,28 +138,7 @@ impl Oracle {
         wire.heard_at = self.now;
         wire.keep_alive_seconds = wire.keep_alive_of(&self.settings);
         self.begin_session(shard, link, client_id, &connect);
-        self.take_back(client_id);
-    }
-
-    /// What an earlier connection was allowed to subscribe to and this one is not has ended.
-    fn take_back(&mut self, client_id: &str) {
-        let session = self.sessions.get(client_id);
-        let Some(session) = session.filter(|session| session.is_limited) else {
-            return;
-        };
-        let is_private = |filter: &&String| {
-            let filter = TopicFilter::try_from(filter.as_str());
-            filter.is_ok_and(|filter| filter.filter().starts_with("private"))
-        };
-        let ended: Vec<_> = session
-            .subscriptions
-            .keys()
-            .filter(is_private)
-            .cloned()
-            .collect();
-        for filter in ended {
-            self.leave(client_id, &filter);
-        }
+        self.regrant(client_id);
     }
 
     /// [MQTT-3.1.2-4]: Clean Start 1 discards the session that is present.
@@ -177,13 +169,13 @@ impl Oracle {
             })
         });
         let limit = self.wires[link].max_packet_bytes() as usize;
-        let is_limited = self.wires[link].user() == Some("limited");
+        let granted = self.wires[link].granted;
         let session = self
             .sessions
             .entry(client_id.to_string())
             .or_insert_with(|| Session::new(client_id, shard));
         session.link = Some(link);
-        session.is_limited = is_limited;
+        session.grant(granted);
         session.expiry_seconds = wished.min(self.settings.session_expiry_max_seconds);
         session.expires_at = None;
         session.is_durable |= self.durable.is_on && session.expiry_seconds > 0;
@@ -225,7 +217,10 @@ impl Oracle {
                 }
                 End::QueueFull => self.may_be_overfull(link),
                 End::RetainedFull => self.step.may_be_full == Some(link) && !wire.is_v5(),
-                End::Shutdown => self.step.is_shutdown,
+                End::CredentialsExpired => {
+                    let until = wire.granted.expires_at;
+                    self.step.is_timeout && until.is_some_and(|at| at <= self.now)
+                }
                 End::AnswerTooLarge => wire.max_packet_bytes() < CRAMPED_BYTES,
                 _ => false,
             };
@@ -233,9 +228,7 @@ impl Oracle {
             let name = name(link, &wire.client_id);
             return self.fail(format!("{name} was ended for no reason: {end}"));
         }
-        if self.step.must_end.is_some_and(|(other, _)| other == link) {
-            self.step.must_end = None;
-        }
+        self.step.must_end.retain(|(other, _)| *other != link);
         if self.step.must_accept == Some(link) {
             self.step.must_accept = None;
         }
@@ -243,7 +236,7 @@ impl Oracle {
 
     fn silent_until(&self, link: LinkId) -> Option<u64> {
         match self.wires[link].phase {
-            Phase::Connected => self.wires[link].due_at(&self.settings),
+            Phase::Connected => self.wires[link].silent_until(),
             _ => Some(self.wires[link].deadline),
         }
     }

@@ -76,8 +76,7 @@ impl Oracle {
             }
             return self.owe_ack(link, publish.delivery, allowed);
         }
-        let denied = topic.as_str().starts_with("$SYS")
-            || session.is_limited && topic.as_str().starts_with("private");
+        let denied = topic.as_str().starts_with("$SYS") || session.denies(topic.as_str());
         if denied {
             if self.wires[link].is_v5() {
                 return self.owe_ack(link, publish.delivery, vec![ReasonCode::NotAuthorized]);
@@ -377,7 +376,7 @@ impl Oracle {
         if inner.split('/').count() > self.settings.max_topic_levels {
             return Some(ReasonCode::TopicFilterInvalid);
         }
-        if session.is_limited && inner.starts_with("private") {
+        if session.denies(inner) {
             return Some(ReasonCode::NotAuthorized);
         }
         let is_full = session.subscriptions.len() >= self.settings.max_subscriptions_per_session;

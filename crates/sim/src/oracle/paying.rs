@@ -6,7 +6,7 @@ use super::outgoing::is_transport;
 use super::sessions::{Cause, Debt, Session, Stream};
 use super::wire::Wire;
 use crate::message::Identity;
-use weir_codec::Publish;
+use weir_codec::{Publish, Qos};
 
 /// Strikes off the debt that a PUBLISH pays.
 pub(super) fn settle(
@@ -64,6 +64,10 @@ pub(super) fn settle(
     }
     if !matches!(debt.cause, Cause::Replay(_)) && matches!(identity, Identity::Numbered(_)) {
         session.last.insert(stream(&debt), debt.instance.number);
+    }
+    let is_held = debt.qos == Qos::ExactlyOnce && session.is_durable;
+    if debt.denied_at.is_some_and(|at| wire.transmitted_at > at) && !is_held {
+        return Err("the client may not have it any more".into());
     }
     // It was put into the output after the engine was last asked for it, if it was not sent before.
     if !publish.dup && debt.is_expired(wire.transmitted_at) && wire.transmitted_at < now {

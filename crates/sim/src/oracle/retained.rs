@@ -280,6 +280,10 @@ impl Oracle {
             .cloned()
             .collect();
         for topic in topics {
+            let session = self.sessions.get(client_id);
+            if session.is_some_and(|session| session.must_not_receive(&topic)) {
+                continue;
+            }
             let candidates = self.retained.candidates(shard, &topic);
             for id in &candidates {
                 let value = self.retained.value(*id);

@@ -172,6 +172,7 @@ impl Oracle {
             must: true,
             is_squeezed: false,
             is_vague: false,
+            denied_at: None,
             step: self.step.number,
             at: self.now,
             instance: Rc::clone(instance),
@@ -196,6 +197,9 @@ impl Oracle {
             return false;
         };
         let qos0 = debt.qos == Qos::AtMostOnce;
+        if session.must_not_receive(debt.instance.message.topic.as_str()) {
+            return false;
+        }
         if session.link.is_none() && qos0 {
             return false;
         }
@@ -243,16 +247,22 @@ impl Oracle {
     fn route_groups(&mut self, shard: usize, instance: &Rc<Instance>) -> Vec<RoutedGroup> {
         let topic = instance.message.topic.as_str();
         let mut filters: BTreeSet<(String, bool)> = BTreeSet::new();
+        let mut denied = BTreeSet::new();
         for session in self.sessions.values() {
             for (filter, subscription) in &session.subscriptions {
                 if share(filter).is_some_and(|inner| matches(inner, topic)) {
-                    filters.insert((filter.clone(), subscription.is_promised));
+                    // A shard may be chosen where nobody may have it.
+                    let is_promised = subscription.is_promised && !session.must_not_receive(topic);
+                    filters.insert((filter.clone(), is_promised));
+                    if session.must_not_receive(topic) {
+                        denied.insert(filter.clone());
+                    }
                 }
             }
         }
         let names: BTreeSet<String> = filters.iter().map(|(filter, _)| filter.clone()).collect();
         let groups = names.into_iter().map(|filter| RoutedGroup {
-            is_promised: filters.contains(&(filter.clone(), true)),
+            is_promised: filters.contains(&(filter.clone(), true)) && !denied.contains(&filter),
             here: self.owe_group(shard, &filter, instance),
             filter,
             chosen: None,
@@ -266,6 +276,7 @@ impl Oracle {
             .sessions
             .values()
             .filter(|session| session.shard == shard)
+            .filter(|session| !session.must_not_receive(instance.message.topic.as_str()))
             .filter_map(|session| Some((session, session.subscriptions.get(filter)?)))
             .collect();
         let somebody_is_here = members.iter().any(|(session, _)| session.link.is_some());

@@ -7,6 +7,7 @@ use super::durable::Needs;
 use super::routing::Instance;
 use crate::client::LinkId;
 use crate::message::{Identity, Message};
+use crate::rules::Granted;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use weir_codec::Qos;
@@ -16,7 +17,12 @@ pub(crate) struct Session {
     pub(crate) client_id: String,
     pub(crate) shard: usize,
     pub(crate) link: Option<LinkId>,
-    pub(crate) is_limited: bool,
+    /// Topics that begin so are not for it.
+    denied: Option<&'static str>,
+    /// By which of the rules that change.
+    pub(crate) rules: Option<u8>,
+    /// Whose it is.
+    pub(crate) user: Option<&'static str>,
     /// Whether the store has it: it did once ask to outlive its connection.
     pub(crate) is_durable: bool,
     pub(crate) expiry_seconds: u32,
@@ -95,6 +101,8 @@ pub(crate) struct Debt {
     pub(crate) is_squeezed: bool,
     /// It may have been exchanged for one that looked the same on a connection of 3.x, which shows no identifiers.
     pub(crate) is_vague: bool,
+    /// Since when it is denied: it may be in the output already.
+    pub(crate) denied_at: Option<u64>,
     /// In which step it came, and when.
     pub(crate) step: u64,
     pub(crate) at: u64,
@@ -115,7 +123,9 @@ impl Session {
             client_id: client_id.to_string(),
             shard,
             link: None,
-            is_limited: false,
+            denied: None,
+            rules: None,
+            user: None,
             is_durable: false,
             expiry_seconds: 0,
             expires_at: None,
@@ -127,6 +137,27 @@ impl Session {
             debts: Vec::new(),
             last: BTreeMap::new(),
         }
+    }
+
+    pub(crate) fn grant(&mut self, granted: Granted) {
+        self.user = granted.user;
+        self.permit(granted.denied, granted.rules);
+    }
+
+    pub(crate) fn permit(&mut self, denied: Option<&'static str>, rules: Option<u8>) {
+        self.denied = denied;
+        self.rules = rules;
+    }
+
+    /// Whether it may not publish there, or subscribe to it.
+    pub(crate) fn denies(&self, topic_or_filter: &str) -> bool {
+        self.denied
+            .is_some_and(|denied| topic_or_filter.starts_with(denied))
+    }
+
+    /// Whether a message to this topic may not be delivered to it.
+    pub(crate) fn must_not_receive(&self, topic: &str) -> bool {
+        self.rules.is_some() && self.denies(topic)
     }
 
     /// When something happens to it by itself.

@@ -7,6 +7,7 @@ use super::Oracle;
 use super::sessions::{Cause, Debt};
 use super::wire::Phase;
 use crate::client::LinkId;
+use crate::script::User;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use weir_engine::Shard;
@@ -15,6 +16,15 @@ impl Oracle {
     /// The sessions there are, and where they are at home.
     pub(crate) fn session_names(&self) -> Vec<String> {
         self.sessions.keys().cloned().collect()
+    }
+
+    /// Who may take up this session.
+    pub(crate) fn owner(&self, client_id: &str) -> User {
+        let session = self.sessions.get(client_id);
+        match session.and_then(|session| session.user) {
+            Some(_) => User::Owner,
+            None => User::Plain,
+        }
     }
 
     /// The home of a client id, once it has been seen.

@@ -3,6 +3,7 @@
 //! Links are named by the world's own numbers: the engine's keys mean nothing outside it, and differ between shards.
 
 use crate::client::LinkId;
+use crate::rules::Granted;
 use crate::trace::Trace;
 use weir_codec::{DecodeError, Packet, Version};
 use weir_engine::{Lost, Refusal, Remote};
@@ -25,8 +26,11 @@ pub(crate) enum Told<'a> {
     },
     Authenticated {
         link: LinkId,
-        refusal: Option<Refusal>,
+        answer: &'a Result<Granted, Refusal>,
     },
+    /// The rules of this number are in force.
+    PermissionsChanged(u8),
+    Shutdown,
     Remote {
         from: usize,
         remote: &'a Remote,
@@ -49,6 +53,8 @@ impl Told<'_> {
             Self::Remote { from, remote } => (23 + from, remote.cost_bytes()),
             Self::Stored(ticket) => (32, usize::try_from(*ticket).unwrap_or(0)),
             Self::StoreFull(is_full) => (33, usize::from(*is_full)),
+            Self::PermissionsChanged(rules) => (34, usize::from(*rules)),
+            Self::Shutdown => (35, 0),
             Self::Timeout => (30, 0),
             Self::Transmit => (31, 0),
         };

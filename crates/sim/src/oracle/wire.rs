@@ -4,6 +4,7 @@
 
 use super::durable::Needs;
 use crate::client::LinkId;
+use crate::rules::Granted;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use weir_codec::{Connect, Decoder, Packet, ReasonCode, TopicName, Version};
@@ -35,6 +36,7 @@ pub(crate) struct Wire {
     /// What it is called while it is being decided on; assigned if it did not say.
     pub(crate) named: String,
     pub(crate) keep_alive_seconds: u16,
+    pub(crate) granted: Granted,
     pub(crate) misbehaves: bool,
     /// What the CONNACK must say of the session.
     pub(crate) session_present: bool,
@@ -100,6 +102,7 @@ impl Wire {
             client_id: String::new(),
             named: String::new(),
             keep_alive_seconds: 0,
+            granted: Granted::default(),
             misbehaves: false,
             session_present: false,
             connack_seen: false,
@@ -161,15 +164,18 @@ impl Wire {
     pub(crate) fn due_at(&self, _: &Settings) -> Option<u64> {
         match self.phase {
             Phase::Waiting | Phase::Deciding => Some(self.deadline.max(self.heard_at)),
-            Phase::Connected if self.keep_alive_seconds > 0 => {
-                Some(self.heard_at + u64::from(self.keep_alive_seconds) * 1500)
+            Phase::Connected => {
+                let ends = [self.silent_until(), self.granted.expires_at];
+                ends.into_iter().flatten().min()
             }
             _ => None,
         }
     }
 
-    pub(crate) fn user(&self) -> Option<&str> {
-        self.connect.as_ref()?.username.as_deref()
+    /// When the Keep Alive of a connected client is over.
+    pub(crate) fn silent_until(&self) -> Option<u64> {
+        let millis = u64::from(self.keep_alive_seconds) * 1500;
+        (millis > 0).then(|| self.heard_at + millis)
     }
 }
 

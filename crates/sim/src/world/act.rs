@@ -40,6 +40,8 @@ impl World<'_> {
             Action::StoreStalls(millis) => return self.stall_store(*millis),
             Action::StoreFull(millis) => return self.fill_store(*millis),
             Action::StoreFails => return self.fail_store(step.number),
+            Action::Rules(rules) => return self.change_rules(*rules),
+            Action::Shutdown(down_millis) => return self.shut_down(*down_millis, step.number),
             _ => {}
         }
         let client = &mut self.clients[who];
@@ -85,7 +87,9 @@ impl World<'_> {
             | Action::Crash(_)
             | Action::StoreStalls(_)
             | Action::StoreFull(_)
-            | Action::StoreFails => {}
+            | Action::StoreFails
+            | Action::Rules(_)
+            | Action::Shutdown(_) => {}
         }
     }
 

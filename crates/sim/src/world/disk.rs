@@ -19,6 +19,9 @@ const DISK: u64 = 5;
 /// The wall clock when the engine's begins.
 const UNIX_MILLIS_AT_ZERO: i64 = 1_700_000_000_000;
 
+/// How long a broker that stops lets things come to their end.
+const STOP_MILLIS: u64 = 1000;
+
 /// Steps of clients that come back are numbered from here.
 const RETURNS: u64 = 100_000_000;
 
@@ -77,7 +80,7 @@ fn open(
 impl World<'_> {
     /// Whether a client that comes now finds somebody.
     pub(super) fn is_open(&self) -> bool {
-        !self.oracle.is_down && !self.oracle.is_settling
+        !self.oracle.is_down && !self.oracle.is_settling && !self.is_stopping
     }
 
     /// Whether the store takes nothing just now.
@@ -179,12 +182,40 @@ impl World<'_> {
         }
     }
 
+    /// The broker is told to stop: everybody is told, what is under way comes to its end, and all of it is kept.
+    pub(super) fn shut_down(&mut self, down_millis: u64, number: u64) {
+        if !self.is_open() || !self.script.settings.is_durable {
+            return;
+        }
+        self.is_stopping = true;
+        for shard in 0..self.hosts.len() {
+            self.tell(shard, &Told::Shutdown, Input::Shutdown);
+        }
+        let at = self.now + STOP_MILLIS;
+        self.put(
+            at,
+            Event::Stopped {
+                down_millis,
+                number,
+            },
+        );
+    }
+
+    pub(super) fn stopped(&mut self, down_millis: u64, number: u64) {
+        if !self.is_store_stuck() && self.disk.committing == 0 {
+            self.commit();
+            self.committed();
+        }
+        self.crash(down_millis, number);
+    }
+
     /// The broker is gone, at once.
     pub(super) fn crash(&mut self, down_millis: u64, number: u64) {
         if self.oracle.is_down || !self.script.settings.is_durable {
             return;
         }
         self.life += 1;
+        self.is_stopping = false;
         self.hosts.clear();
         let disk = &mut self.disk;
         let unsynced = disk.store.log().unsynced();

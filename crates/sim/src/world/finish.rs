@@ -93,6 +93,7 @@ impl World<'_> {
                     who,
                     &ConnectWish {
                         clean_start: false,
+                        user: self.oracle.owner(&name),
                         ..guest()
                     },
                     number,
@@ -190,6 +191,7 @@ impl World<'_> {
                 who,
                 &ConnectWish {
                     expiry_seconds: 0,
+                    user: self.oracle.owner(&name),
                     ..guest()
                 },
                 4 * END_STEPS + index as u64,

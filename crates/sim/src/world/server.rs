@@ -7,15 +7,16 @@ use super::{Event, MAIL, World};
 use crate::client::LinkId;
 use crate::oracle::Told;
 use crate::random::Random;
+use crate::rules::{Granted, Rules, TOKEN_MILLIS, judge};
 use crate::script::Script;
 use bytes::{Bytes, BytesMut};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use weir_codec::{Connect, Output, Packet, TopicFilter, TopicName};
+use std::sync::atomic::Ordering;
+use weir_codec::{Connect, Output, Packet};
 use weir_engine::{
-    AllowAll, ConnectionKey, Coverage, Effect, End, Grant, Input, Instant, Lost, Permissions,
-    Refusal, Remote, Shard, ShardId,
+    ConnectionKey, Effect, End, Grant, Input, Instant, Lost, Remote, Shard, ShardId,
 };
 
 /// How long a Keep-Alive or expiry may be late, as a busy machine is late.
@@ -32,23 +33,6 @@ pub(crate) struct Host {
     flush_due: bool,
     armed: Option<u64>,
     random: Random,
-}
-
-/// May not touch `private/`.
-#[derive(Debug)]
-struct Limited;
-
-impl Permissions for Limited {
-    fn may_publish(&self, topic: &TopicName) -> bool {
-        !topic.as_str().starts_with("private")
-    }
-
-    fn may_subscribe(&self, filter: &TopicFilter) -> Coverage {
-        match filter.filter().starts_with("private") {
-            true => Coverage::Nothing,
-            false => Coverage::Whole,
-        }
-    }
 }
 
 impl Host {
@@ -197,6 +181,15 @@ impl World<'_> {
         self.hosts[shard].links.remove(&connection);
     }
 
+    /// What people may do is judged by other rules from now on.
+    pub(super) fn change_rules(&mut self, rules: u8) {
+        self.rules.store(rules, Ordering::Relaxed);
+        for shard in 0..self.hosts.len() {
+            let told = Told::PermissionsChanged(rules);
+            self.tell(shard, &told, Input::PermissionsChanged);
+        }
+    }
+
     /// Reads what has arrived, as far as the engine wants it.
     pub(super) fn read(&mut self, id: LinkId) {
         loop {
@@ -329,14 +322,23 @@ impl World<'_> {
         link: LinkId,
         user: Option<&str>,
     ) {
-        let answer = match user {
-            Some("refused") => Err(Refusal::BadCredentials),
-            Some("limited") => Ok(Grant::new(Arc::new(Limited))),
-            _ => Ok(Grant::new(Arc::new(AllowAll))),
+        let lasts = self.links[link].random.below(TOKEN_MILLIS);
+        let rules = self.rules.load(Ordering::Relaxed);
+        let granted = judge(user, self.now, lasts, rules);
+        let grant = |granted: Granted| Grant {
+            user: granted
+                .user
+                .and_then(|user| weir_codec::Utf8::try_from(user).ok()),
+            expires_at: granted.expires_at.map(Instant::from_millis),
+            ..Grant::new(Arc::new(Rules {
+                granted,
+                current: Arc::clone(&self.rules),
+            }))
         };
+        let answer = granted.map(grant);
         let told = Told::Authenticated {
             link,
-            refusal: answer.as_ref().err().copied(),
+            answer: &granted,
         };
         self.tell(shard, &told, Input::Authenticated { connection, answer });
         self.read(link);
