@@ -90,6 +90,9 @@ impl Journal {
         let (Some(session), Some(sequence)) = (session, envelope.sequence) else {
             return;
         };
+        if id.is_some() && fault!(PacketIdNotRecorded) {
+            return;
+        }
         let message = envelope.message.number;
         self.put(Record::Delivery(DeliveryRecord {
             session,

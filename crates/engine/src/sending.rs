@@ -78,8 +78,7 @@ pub(crate) fn publish(
         sequence,
         missed,
     } = shape;
-    let waits_for_store =
-        qos == Qos::ExactlyOnce && sequence.is_some() && !fault!(PublishedBeforeKept);
+    let waits_for_store = waits_for_store(qos, sequence);
     let alias = match waits_for_store {
         true => None,
         false => connection.aliases_out.choose(&cast.message().topic),
@@ -114,9 +113,7 @@ pub(crate) fn publish(
         journal.delete_delivery(session.number, sequence);
         return Sent::TooLarge;
     };
-    if let Some(Awaiting::Publish(envelope)) = session.inflight.awaiting(id)
-        && !fault!(PacketIdNotRecorded)
-    {
+    if let Some(Awaiting::Publish(envelope)) = session.inflight.awaiting(id) {
         journal.put_delivery(session.number, envelope, Some(id));
     }
     connection.send_quota = connection.send_quota.saturating_sub(1);
@@ -157,6 +154,11 @@ fn tell_missed(
 /// [MQTT-3.1.2-24]: whether it is within the client's Maximum Packet Size.
 fn fits(connection: &Connection, frame: &PublishFrame) -> bool {
     frame.wire_bytes() <= connection.max_packet_bytes as usize
+}
+
+/// A QoS 2 message that is in the durable state is sent when its packet id is.
+fn waits_for_store(qos: Qos, sequence: Option<u64>) -> bool {
+    qos == Qos::ExactlyOnce && sequence.is_some() && !fault!(PublishedBeforeKept)
 }
 
 fn sent(connection: &mut Connection, alias: Option<Alias>, cast: &Cast) -> Sent {

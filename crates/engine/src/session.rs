@@ -89,7 +89,7 @@ impl Session {
 
     /// Whether a message of this topic may be delivered to it.
     pub(crate) fn may_receive(&self, topic: &TopicName) -> bool {
-        !self.checks_deliveries || self.permissions.may_receive(topic)
+        !self.checks_deliveries || self.permissions.may_receive(topic) || fault!(DeniedDelivered)
     }
 
     /// The sequence of a new delivery with this QoS; `None`: it will not be in the durable state.

@@ -326,6 +326,7 @@ impl Shard {
         while let Some(timer) = self.timers.pop(now) {
             match timer {
                 Timer::Connection(key) => self.connection_timer(now, key),
+                Timer::Credentials(_) if fault!(CredentialsNeverExpire) => {}
                 Timer::Credentials(key) => self.end(now, key, End::CredentialsExpired),
                 Timer::Session(key) => self.session_timer(now, key),
                 Timer::Retained(topic) => {

@@ -323,7 +323,7 @@ impl Oracle {
 }
 
 /// What may be in an output beyond its limit: a packet, and the control packets of one read.
-const OUTPUT_SLACK_BYTES: usize = 16 << 10;
+const OUTPUT_SLACK_BYTES: usize = 6 << 10;
 
 /// Whether a filter, without its `$share` prefix, matches a topic (section 4.7), the simple way.
 fn matches(filter: &str, topic: &str) -> bool {

@@ -18,7 +18,7 @@ use crate::table::Table;
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use weir_codec::Qos;
+use weir_codec::{Qos, TopicName};
 use weir_engine::{Change, Key, Record, SessionNumber, Stage};
 
 /// What an answer waits for.
@@ -265,6 +265,7 @@ impl Oracle {
 
     /// The wall clock has jumped: everything is due so much later.
     fn shift(&mut self, millis: i64) {
+        let now = self.now;
         let later = |at: u64| at.saturating_add_signed(millis);
         let shifted = |instance: &Rc<Instance>| {
             Rc::new(Instance {
@@ -281,13 +282,18 @@ impl Oracle {
                 will.due_at = will.due_at.map(later);
             }
             for debt in &mut session.debts {
+                // What has expired was deleted, perhaps, and does not come back with the clock.
+                debt.must &= !debt.is_expired(now);
                 debt.instance = shifted(&debt.instance);
             }
         }
         for group in &mut self.groups {
+            group.must &= group.instance.expires_at.is_none_or(|at| at > now);
             group.instance = shifted(&group.instance);
         }
-        self.retained.shift(later, shifted);
+        let kept = &self.durable.kept.records;
+        let is_kept = |topic: &TopicName| kept.contains_key(&Key::Retained(topic.clone()));
+        self.retained.shift(now, later, shifted, is_kept);
     }
 
     /// The broker is there again: who has which session.

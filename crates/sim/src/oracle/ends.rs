@@ -201,6 +201,10 @@ impl Oracle {
 
     /// The engine wants to close a connection: is that how this one may end?
     pub(super) fn judge_end(&mut self, link: LinkId, end: End) {
+        if let (End::QueueFull, Some(newcomer)) = (end, self.step.must_accept) {
+            // With the session that its clean start discards goes a will, which may be what found no room.
+            self.discard_session(newcomer);
+        }
         let wire = &self.wires[link];
         let foreseen = self.step.may_end.contains(&(link, end));
         let may = foreseen

@@ -1,4 +1,7 @@
-//! Permissions that change under sessions that are there: what is not allowed any more ends, and nothing of it is given.
+//! Permissions that change under sessions that are there.
+//!
+//! What is not allowed any more ends: subscriptions, the will, and what waits. What is in an output already may still leave;
+//! what leaves after that, although it is denied, is a broken promise.
 
 use super::Oracle;
 use super::sessions::{Cause, Session};
@@ -52,10 +55,12 @@ impl Oracle {
         for debt in &mut debts {
             if session.must_not_receive(debt.instance.message.topic.as_str()) {
                 debt.must = false;
-                debt.denied_at = Some(self.now);
+                debt.denied_at = debt.denied_at.or(Some(self.now));
                 if let Cause::Group(id) = debt.cause {
                     self.groups[id].must = false;
                 }
+            } else {
+                debt.denied_at = None;
             }
         }
         session.debts = debts;

@@ -63,7 +63,8 @@ pub(super) fn settle(
         return Err("not the bytes that were published".into());
     }
     if !matches!(debt.cause, Cause::Replay(_)) && matches!(identity, Identity::Numbered(_)) {
-        session.last.insert(stream(&debt), debt.instance.number);
+        let stream = stream(session, &debt);
+        session.last.insert(stream, debt.instance.number);
     }
     let is_held = debt.qos == Qos::ExactlyOnce && session.is_durable;
     if debt.denied_at.is_some_and(|at| wire.transmitted_at > at) && !is_held {
@@ -97,18 +98,22 @@ fn lookalikes(session: &Session, identity: &Identity) -> Vec<String> {
 
 /// [promise 5]: per publisher, topic and QoS. What is retained is not part of any stream.
 fn is_in_order(session: &Session, debt: &Debt) -> bool {
-    let last = session.last.get(&stream(debt)).copied().unwrap_or(0);
+    let last = session
+        .last
+        .get(&stream(session, debt))
+        .copied()
+        .unwrap_or(0);
     let is_named = matches!(debt.instance.message.identity(), Identity::Numbered(_));
     matches!(debt.cause, Cause::Replay(_)) || !is_named || debt.instance.number >= last
 }
 
-fn stream(debt: &Debt) -> Stream {
+fn stream(session: &Session, debt: &Debt) -> Stream {
     let instance = &debt.instance;
     (
         instance.publisher.clone(),
         instance.message.topic_text,
         instance.message.qos as u8,
-        debt.qos as u8,
+        session.is_durable && debt.qos == Qos::ExactlyOnce,
     )
 }
 

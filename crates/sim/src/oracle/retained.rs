@@ -5,11 +5,12 @@
 //! known there and not beaten by another that is.
 
 use super::routing::Instance;
-use super::sessions::Cause;
+use super::sessions::{Cause, Debt};
 use super::{LATE_MILLIS, Oracle, matches};
 use crate::message::{Identity, Message};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use weir_codec::TopicName;
 
 /// All values, and for each topic those that were set for it.
 #[derive(Clone, Debug, Default)]
@@ -113,10 +114,17 @@ impl Retained {
     /// Everything expires so much later.
     pub(super) fn shift(
         &mut self,
+        now: u64,
         later: impl Fn(u64) -> u64,
         shifted: impl Fn(&Rc<Instance>) -> Rc<Instance>,
+        is_kept: impl Fn(&TopicName) -> bool,
     ) {
         for value in &mut self.values {
+            let has_expired = value.expires_at.is_some_and(|at| at <= now);
+            let message = value.message.as_ref();
+            if has_expired && message.is_none_or(|message| !is_kept(&message.topic)) {
+                continue;
+            }
             value.expires_at = value.expires_at.map(&later);
             value.instance = value.instance.as_ref().map(&shifted);
         }
@@ -280,10 +288,9 @@ impl Oracle {
             .cloned()
             .collect();
         for topic in topics {
+            // It is looked up when SUBACK leaves: by then it may be allowed again.
             let session = self.sessions.get(client_id);
-            if session.is_some_and(|session| session.must_not_receive(&topic)) {
-                continue;
-            }
+            let is_denied = session.is_some_and(|session| session.must_not_receive(&topic));
             let candidates = self.retained.candidates(shard, &topic);
             for id in &candidates {
                 let value = self.retained.value(*id);
@@ -293,9 +300,13 @@ impl Oracle {
                 };
                 // Of several candidates the model does not know which one it is.
                 let must = candidates.len() == 1
+                    && !is_denied
                     && !value.is_doubtful
                     && instance.message.wire_bytes_at_most() <= limit;
-                let debt = self.replay_debt(&instance, &subscription, filter, must);
+                let debt = Debt {
+                    denied_at: is_denied.then_some(self.now),
+                    ..self.replay_debt(&instance, &subscription, filter, must)
+                };
                 if let (Identity::Numbered(number), true) =
                     (debt.instance.message.identity(), self.durable.is_on)
                 {

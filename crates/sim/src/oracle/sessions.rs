@@ -40,8 +40,9 @@ pub(crate) struct Session {
     pub(crate) last: BTreeMap<Stream, u64>,
 }
 
-/// What keeps its order: publisher, topic, the QoS it was published with and the one it is delivered with.
-pub(crate) type Stream = (String, &'static str, u8, u8);
+/// What keeps its order: publisher, topic and QoS; and whether it is delivered with QoS 2 by way of the store, where what is
+/// delivered with another may overtake it.
+pub(crate) type Stream = (String, &'static str, u8, bool);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Will {
