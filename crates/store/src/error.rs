@@ -18,6 +18,8 @@ pub enum StoreError {
     Locked(PathBuf, Option<u32>),
     /// The log was opened only to look at it.
     ReadOnly,
+    /// There is a log in this directory already.
+    Occupied(PathBuf),
     /// This file was written in a format that this version does not know.
     FileVersion(PathBuf, u32),
     /// The batch before this position was written in a format that this version does not know.
@@ -127,6 +129,7 @@ impl fmt::Display for StoreError {
                 write!(f, "{} is in use by process {owner}", path.display())
             }
             Self::Locked(path, None) => write!(f, "{} is in use by a process", path.display()),
+            Self::Occupied(path) => write!(f, "there is a store in {} already", path.display()),
             Self::ReadOnly => f.write_str("the log was opened only to look at it"),
             Self::FileVersion(path, version) => write!(
                 f,

@@ -12,10 +12,13 @@
 //! be read is either the unfinished end of the log, which nobody was told of and which is cut off, or damage, which is
 //! reported and stepped over. A sync that failed is never tried again.
 
+mod backup;
 mod directory;
 mod frame;
 mod reader;
 mod scan;
+
+pub use backup::backup;
 
 use crate::{Damage, Doing, Log, Position, StoreError};
 use directory::Directory;
@@ -84,7 +87,12 @@ impl Files {
     /// # Errors
     /// As [`Files::open`], but for the lock.
     pub fn look(path: &Path) -> Result<Self, StoreError> {
-        Self::scan(Directory::unlocked(path), SEGMENT_BYTES)
+        loop {
+            match Self::scan(Directory::unlocked(path), SEGMENT_BYTES) {
+                Err(error) if backup::is_gone(&error) && path.exists() => {}
+                done => return done,
+            }
+        }
     }
 
     /// What the files take on the disk, in bytes.
@@ -307,7 +315,7 @@ impl Log for Files {
 
     fn reserve(&mut self) -> bool {
         if !self.has_spare && self.broken.is_none() && self.active.is_some() {
-            let is_possible = self.directory.free_bytes() > self.segment_bytes * 2;
+            let is_possible = self.directory.free_bytes() > self.segment_bytes / 4 * 5;
             self.has_spare = is_possible && self.directory.spare(self.segment_bytes).is_ok();
         }
         self.has_spare

@@ -37,8 +37,8 @@ pub use clock::WallClock;
 pub use error::{Damage, Doing, IoFault, StoreError};
 #[cfg(any(test, feature = "faulty"))]
 pub use faulty::Faulty;
-pub use files::Files;
+pub use files::{Files, backup};
 pub use log::{Log, Position};
 pub use memory::Memory;
 pub use recovery::{Lost, Recovered};
-pub use store::{Committed, Durability, Limits, Store};
+pub use store::{Census, Committed, Durability, Limits, Store};

@@ -110,7 +110,8 @@ impl Directory {
             .collect()
     }
 
-    fn sync(&self) -> Result<(), StoreError> {
+    /// Makes names last.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
         let directory = File::open(&self.path)
             .map_err(|error| StoreError::io(Doing::Open, &self.path, &error))?;
         sync_all(&self.path, &directory)

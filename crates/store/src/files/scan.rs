@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// One file of the log.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Segment {
     pub(super) path: PathBuf,
     /// `None`: it is damaged, and so nothing in the file can be read.
@@ -32,6 +32,7 @@ pub(super) struct Hole {
 }
 
 /// What was found.
+#[derive(Clone, Default)]
 pub(super) struct Found {
     pub(super) segments: VecDeque<Segment>,
     pub(super) end: Position,
@@ -41,24 +42,39 @@ pub(super) struct Found {
 
 /// Looks at all segments of a directory.
 pub(super) fn scan(directory: &Directory) -> Result<Found, StoreError> {
-    let mut found = Found {
-        segments: VecDeque::new(),
-        end: Position(0),
-        epoch: 0,
-        damage: vec![],
-    };
+    let mut found = Found::default();
     let files = directory.segments()?;
     let bases = files.iter().skip(1).map(|(base, _)| Some(*base));
     let nexts: Vec<_> = bases.chain([None]).collect();
     for ((base, path), next_base) in files.into_iter().zip(nexts) {
-        found.end = base;
-        let bytes = read(&path)?;
-        match Header::decode(&path, &bytes)?.filter(|it| it.base == base) {
-            Some(header) => found.segment(path, &bytes, header, next_base),
-            None => found.damaged_segment(path, base, &bytes, next_base),
+        match next_base {
+            Some(_) => found.file(path.clone(), base, &read(&path)?, next_base)?,
+            None => found = newest(&path, base, &found)?.0,
         }
     }
     Ok(found)
+}
+
+/// What there is with the newest segment, and the bytes of that.
+///
+/// Whoever only looks may read while it is written, and see a batch but not yet the one before. So what seems to be
+/// damaged is looked at again.
+pub(super) fn newest(
+    path: &Path,
+    base: Position,
+    before: &Found,
+) -> Result<(Found, Vec<u8>), StoreError> {
+    const TRIES: usize = 3;
+    let mut tries = 1;
+    loop {
+        let bytes = read(path)?;
+        let mut found = before.clone();
+        found.file(path.into(), base, &bytes, None)?;
+        if found.damage.len() == before.damage.len() || tries == TRIES {
+            return Ok((found, bytes));
+        }
+        tries += 1;
+    }
 }
 
 impl Segment {
@@ -75,6 +91,21 @@ impl Segment {
 }
 
 impl Found {
+    fn file(
+        &mut self,
+        path: PathBuf,
+        base: Position,
+        bytes: &[u8],
+        next_base: Option<Position>,
+    ) -> Result<(), StoreError> {
+        self.end = base;
+        match Header::decode(&path, bytes)?.filter(|it| it.base == base) {
+            Some(header) => self.segment(path, bytes, header, next_base),
+            None => self.damaged_segment(path, base, bytes, next_base),
+        }
+        Ok(())
+    }
+
     fn segment(
         &mut self,
         path: PathBuf,
@@ -243,7 +274,7 @@ fn frame_at(bytes: &[u8], at: u64, salt: u64) -> Option<Frame<'_>> {
     frame::decode(bytes.get(usize::try_from(at).ok()?..)?, salt)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
     let mut bytes = vec![];
     directory::open(path, false)?
         .read_to_end(&mut bytes)

@@ -130,6 +130,43 @@ fn whoever_only_looks_changes_nothing() {
 }
 
 #[test]
+fn a_backup_taken_while_the_log_is_written_is_the_log_at_some_moment() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().to_owned();
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let writer = std::thread::spawn(move || {
+        let mut log = open(&path);
+        for number in 0_u64.. {
+            append(&mut log, number..number + 1);
+            log.sync().unwrap();
+            log.trim(Position(number.saturating_sub(20))).unwrap();
+            if is_done.try_recv().is_ok() {
+                return number + 1;
+            }
+        }
+        unreachable!("numbers don't end")
+    });
+    let mut ends = vec![];
+    while ends.len() < 20 {
+        let copied = TempDir::new().unwrap();
+        backup(directory.path(), copied.path()).unwrap();
+        let mut log = open(copied.path());
+        assert_eq!(log.damage(), []);
+        let (first, end) = (log.first().0, log.end().0);
+        assert_eq!(batches(&mut log), numbered(first..end));
+        if end > 0 {
+            assert!(first < end);
+            ends.push(end);
+        }
+    }
+    done.send(()).unwrap();
+    assert!(ends.is_sorted());
+    assert!(*ends.last().unwrap() <= writer.join().unwrap());
+    let occupied = backup(directory.path(), directory.path());
+    assert_eq!(occupied, Err(StoreError::Occupied(directory.path().into())));
+}
+
+#[test]
 fn trimming_gives_files_back() {
     let directory = TempDir::new().unwrap();
     let mut log = open(directory.path());
