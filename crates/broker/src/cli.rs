@@ -1,4 +1,4 @@
-//! The command line: `weir [run]`, `weir check FILE`, and what is asked of the files of `[auth]`.
+//! The command line: `weir [run]`, `weir check FILE`, and what is asked of the files of `[auth]` and `[store]`.
 //!
 //! Flags are parsed into a dumb struct and resolved once: whoever runs the broker sees a [`Config`], not flags. What
 //! people ask for goes to standard output, what is wrong to standard error. Exit code 2 means that a file or the
@@ -6,6 +6,7 @@
 
 mod explain;
 mod passwd;
+mod store;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use explain::{Acl, Explain};
 pub(crate) use passwd::Passwd;
+pub(crate) use store::Ask;
 
 use crate::config::{Config, ConfigError, parse_bind};
 use crate::runtime::{certificates, chain};
@@ -30,6 +32,8 @@ pub(crate) enum Command {
     Passwd(Passwd),
     /// Say what an ACL file allows.
     Explain(Explain),
+    /// Say what is in a store.
+    Store(Ask),
 }
 
 /// Where the configuration of a run comes from.
@@ -123,6 +127,9 @@ enum Action {
     /// Ask an ACL file
     #[command(subcommand)]
     Acl(Acl),
+    /// Look at what a broker keeps, or copy it
+    #[command(subcommand)]
+    Store(Ask),
 }
 
 impl From<Flags> for Command {
@@ -130,6 +137,7 @@ impl From<Flags> for Command {
         match flags.action {
             Some(Action::Check { file }) => Self::Check(file),
             Some(Action::Acl(Acl::Explain(explain))) => Self::Explain(explain),
+            Some(Action::Store(ask)) => Self::Store(ask),
             Some(Action::Passwd(passwd)) => Self::Passwd(passwd),
             Some(Action::Run(run)) => Self::Run(run),
             None => Self::Run(flags.run),
@@ -218,6 +226,16 @@ mod tests {
         );
         assert!(command("weir check").is_err());
         assert!(command("weir --listen 127.0.0.1:1 check b.toml").is_err());
+    }
+
+    #[test]
+    fn a_store_is_asked_by_its_directory() {
+        let backup = Ask::Backup {
+            directory: "a".into(),
+            to: "b".into(),
+        };
+        assert_eq!(command("weir store backup a b"), Ok(Command::Store(backup)));
+        assert!(command("weir store verify").is_err());
     }
 
     #[test]

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Command::Check(file) => cli::check(&file),
         Command::Explain(explain) => explain.run(),
         Command::Passwd(passwd) => passwd.run(),
+        Command::Store(ask) => ask.run(),
         Command::Run(run) => start(&run),
     }
 }

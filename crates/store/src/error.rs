@@ -20,6 +20,8 @@ pub enum StoreError {
     ReadOnly,
     /// There is a log in this directory already.
     Occupied(PathBuf),
+    /// There is no log in this directory.
+    Missing(PathBuf),
     /// This file was written in a format that this version does not know.
     FileVersion(PathBuf, u32),
     /// The batch before this position was written in a format that this version does not know.
@@ -130,6 +132,7 @@ impl fmt::Display for StoreError {
             }
             Self::Locked(path, None) => write!(f, "{} is in use by a process", path.display()),
             Self::Occupied(path) => write!(f, "there is a store in {} already", path.display()),
+            Self::Missing(path) => write!(f, "there is no store in {}", path.display()),
             Self::ReadOnly => f.write_str("the log was opened only to look at it"),
             Self::FileVersion(path, version) => write!(
                 f,

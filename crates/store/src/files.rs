@@ -85,11 +85,14 @@ impl Files {
     /// Looks at the log in `path` and changes nothing, whoever has it open.
     ///
     /// # Errors
-    /// As [`Files::open`], but for the lock.
+    /// [`StoreError::Missing`] if there is none; otherwise as [`Files::open`], but for the lock.
     pub fn look(path: &Path) -> Result<Self, StoreError> {
         loop {
             match Self::scan(Directory::unlocked(path), SEGMENT_BYTES) {
                 Err(error) if backup::is_gone(&error) && path.exists() => {}
+                Ok(files) if files.segments.is_empty() => {
+                    return Err(StoreError::Missing(path.into()));
+                }
                 done => return done,
             }
         }

@@ -7,6 +7,7 @@
 //! sync is shown with a broker that is told not to wait for one.
 
 mod clients;
+mod commands;
 mod power;
 
 use clients::{Publisher, Subscriber};

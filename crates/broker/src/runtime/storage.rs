@@ -310,6 +310,13 @@ fn report(path: &std::path::Path, recovered: &Recovered, took: Duration) {
     for damage in &recovered.lost.damage {
         tracing::error!("{damage}");
     }
+    if let Some(first) = recovered.lost.records.first() {
+        tracing::error!(
+            records = recovered.lost.records.len(),
+            ?first,
+            "left out, since what they need is LOST: weir store verify names all"
+        );
+    }
     tracing::info!(
         path = %path.display(),
         records = recovered.records.len(),
