@@ -58,6 +58,15 @@ pub(crate) struct Receiver {
 
 /// Opens a connection and an MQTT session on it.
 pub(crate) async fn connect(address: &Address, hello: Hello<'_>) -> io::Result<(Sender, Receiver)> {
+    resume(address, hello, |_, _| {}).await
+}
+
+/// The same for a session that may be there already: visits what comes in one piece with CONNACK.
+pub(crate) async fn resume(
+    address: &Address,
+    hello: Hello<'_>,
+    visit: impl FnMut(u8, &[u8]),
+) -> io::Result<(Sender, Receiver)> {
     let mut stream = address.open().await?;
     if let Some(path) = &address.path {
         upgrade(&mut stream, &address.authority, path).await?;
@@ -76,7 +85,7 @@ pub(crate) async fn connect(address: &Address, hello: Hello<'_>) -> io::Result<(
     };
     let connect = packets::connect(hello.level, hello.client_id, hello.clean);
     sender.send(&connect).await?;
-    let connack = receiver.expect(kind::CONNACK).await?;
+    let connack = receiver.expect_before(kind::CONNACK, visit).await?;
     match connack.get(1) {
         Some(0) => {
             sender.topic_alias_maximum = packets::topic_alias_maximum(hello.level, &connack);
@@ -163,11 +172,22 @@ impl Receiver {
 
     /// Waits for a packet of this kind and returns its body.
     pub(crate) async fn expect(&mut self, first: u8) -> io::Result<Vec<u8>> {
+        self.expect_before(first, |_, _| {}).await
+    }
+
+    /// The same; visits the others that come with it.
+    async fn expect_before(
+        &mut self,
+        first: u8,
+        mut visit: impl FnMut(u8, &[u8]),
+    ) -> io::Result<Vec<u8>> {
         let mut found = None;
         loop {
             self.receive(|got, body| {
                 if got & 0xf0 == first & 0xf0 && found.is_none() {
                     found = Some(body.to_vec());
+                } else {
+                    visit(got, body);
                 }
             })
             .await?;

@@ -4,6 +4,8 @@
 //! part can be measured again and the table written anew.
 
 mod brokers;
+mod durable;
+pub(crate) mod recovery;
 mod table;
 
 use crate::process::Process;
@@ -78,13 +80,11 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<bool> {
             }
         }
     }
-    println!("{}", table::whole(&all));
+    println!("{}{}", table::whole(&all), durable::table(&all));
     for file in &arguments.write {
         table::write(file, &all)?;
     }
-    let ours = all
-        .iter()
-        .filter(|measured| measured.broker == Broker::Weir);
+    let ours = all.iter().filter(|measured| measured.broker.is_weir());
     Ok(ours
         .map(|measured| &measured.outcome)
         .all(|outcome| outcome.as_ref().is_ok_and(Report::is_clean)))
@@ -93,7 +93,8 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<bool> {
 impl Arguments {
     fn scenarios(&self) -> Vec<Scenario> {
         if self.scenarios.is_empty() {
-            return Scenario::value_variants().to_vec();
+            let all = Scenario::value_variants().iter().copied();
+            return all.filter(|scenario| !scenario.is_durable()).collect();
         }
         self.scenarios.clone()
     }

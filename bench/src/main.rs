@@ -44,6 +44,8 @@ enum Command {
     },
     /// Measure several brokers in turn and write the table.
     Compare(compare::Arguments),
+    /// Queue very much, kill the broker, and see what it is like when it comes back.
+    Recovery(compare::recovery::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run(&arguments),
         Command::Floor { bind } => floor::serve(bind).map(|()| true),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Recovery(arguments) => compare::recovery::run(&arguments),
     };
     match done {
         Ok(is_clean) => ExitCode::from(u8::from(!is_clean)),

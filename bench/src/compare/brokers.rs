@@ -25,6 +25,16 @@ pub(crate) enum Broker {
     Rumqttd,
     Nats,
     Aedes,
+    /// With a data directory, PUBACK after the sync.
+    WeirSync,
+    /// PUBACK after the write, a sync each second.
+    WeirInterval,
+    /// Nothing is written.
+    WeirMemory,
+    /// With persistence, which writes every half hour.
+    MosquittoPersistent,
+    /// The same, but it writes after every change.
+    MosquittoAutosave,
 }
 
 /// Where the programs are; `None`: it does not take part.
@@ -52,13 +62,14 @@ pub(crate) struct Programs {
 pub(crate) struct Running {
     child: Child,
     address: Address,
+    port: u16,
 }
 
 /// Until a broker has to accept connections.
-const STARTING: Duration = Duration::from_secs(20);
+const STARTING: Duration = Duration::from_secs(60);
 
 impl Broker {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Weir,
         Self::WeirTwoShards,
         Self::Floor,
@@ -66,11 +77,39 @@ impl Broker {
         Self::Rumqttd,
         Self::Nats,
         Self::Aedes,
+        Self::WeirSync,
+        Self::WeirInterval,
+        Self::WeirMemory,
+        Self::MosquittoPersistent,
+        Self::MosquittoAutosave,
     ];
 
-    /// Whether it is somebody else's.
+    /// Whether it is somebody else's, and takes part in the comparison of them all.
     pub(crate) fn is_peer(self) -> bool {
-        !matches!(self, Self::Weir | Self::WeirTwoShards | Self::Floor)
+        matches!(
+            self,
+            Self::Mosquitto | Self::Rumqttd | Self::Nats | Self::Aedes
+        )
+    }
+
+    /// Whether it is ours.
+    pub(crate) fn is_weir(self) -> bool {
+        matches!(self, Self::Weir | Self::WeirTwoShards) || self.durability().is_some()
+    }
+
+    /// Whether it is configured to keep messages, or to compare with that.
+    fn is_durable(self) -> bool {
+        let is_mosquitto = matches!(self, Self::MosquittoPersistent | Self::MosquittoAutosave);
+        is_mosquitto || self.durability().is_some()
+    }
+
+    fn durability(self) -> Option<&'static str> {
+        match self {
+            Self::WeirSync => Some("sync"),
+            Self::WeirInterval => Some("interval"),
+            Self::WeirMemory => Some("memory"),
+            _ => None,
+        }
     }
 
     /// Its name in the table.
@@ -83,12 +122,20 @@ impl Broker {
             Self::Rumqttd => "rumqttd",
             Self::Nats => "nats-server",
             Self::Aedes => "aedes",
+            Self::WeirSync => "Weir, sync",
+            Self::WeirInterval => "Weir, interval",
+            Self::WeirMemory => "Weir, memory",
+            Self::MosquittoPersistent => "mosquitto, by default",
+            Self::MosquittoAutosave => "mosquitto, autosave",
         }
     }
 
     /// Whether it can do what the scenario asks for, over WebSocket.
     pub(crate) fn can(self, scenario: Scenario) -> bool {
         use Scenario as S;
+        if self.is_durable() || scenario.is_durable() {
+            return self.is_durable() && scenario.is_durable();
+        }
         match self {
             Self::Weir | Self::Mosquitto => true,
             Self::WeirTwoShards => matches!(scenario, S::FanOut | S::FanOutPaced | S::PairsQos1),
@@ -111,6 +158,7 @@ impl Broker {
                 S::FanOutV5 | S::Shared | S::Retained | S::Subscriptions
             ),
             Self::Aedes => !matches!(scenario, S::FanOutV5 | S::Subscriptions),
+            _ => false,
         }
     }
 
@@ -133,6 +181,19 @@ impl Broker {
             folder.join("broker.toml"),
             self.configuration(folder, port)?,
         )?;
+        self.start_again(programs, folder, port)
+    }
+
+    /// Starts it with what it has left in `folder`.
+    ///
+    /// # Errors
+    /// It can't be started, or does not accept connections.
+    pub(crate) fn start_again(
+        self,
+        programs: &Programs,
+        folder: &Path,
+        port: u16,
+    ) -> io::Result<Running> {
         let command = self.command(programs, folder, port);
         let mut command = command.ok_or_else(|| io::Error::other("its program is not given"))?;
         let child = command
@@ -142,8 +203,12 @@ impl Broker {
             .spawn()?;
         let address = format!("ws://127.0.0.1:{port}/mqtt");
         let address = address.parse().map_err(io::Error::other)?;
-        let running = Running { child, address };
-        running.wait(port)?;
+        let running = Running {
+            child,
+            address,
+            port,
+        };
+        running.wait()?;
         Ok(running)
     }
 
@@ -154,13 +219,14 @@ impl Broker {
             command
         };
         Some(match self {
-            Self::Weir | Self::WeirTwoShards => with(&programs.weir, &["run", "--config"]),
             Self::Floor => {
                 let mut command = Command::new(std::env::current_exe().ok()?);
                 command.args(["floor", "--bind", &format!("127.0.0.1:{port}")]);
                 command
             }
-            Self::Mosquitto => with(programs.mosquitto.as_ref()?, &["-c"]),
+            Self::Mosquitto | Self::MosquittoPersistent | Self::MosquittoAutosave => {
+                with(programs.mosquitto.as_ref()?, &["-c"])
+            }
             Self::Rumqttd => with(programs.rumqttd.as_ref()?, &["-c"]),
             Self::Nats => with(programs.nats.as_ref()?, &["-c"]),
             Self::Aedes => {
@@ -169,6 +235,7 @@ impl Broker {
                 command.arg(server).arg(port.to_string());
                 command
             }
+            _ => with(&programs.weir, &["run", "--config"]),
         })
     }
 
@@ -181,10 +248,23 @@ impl Broker {
                 format!("shards = {shards}\n[[listener]]\nbind = \"127.0.0.1:{port}\"\n")
             }
             Self::Floor | Self::Aedes => String::new(),
-            // Without a TCP listener it does not start; without socket_domain it listens on every address.
-            Self::Mosquitto => format!(
-                "listener {port}\nprotocol websockets\nsocket_domain ipv4\nlistener {other} 127.0.0.1\nallow_anonymous true\n\
-                 set_tcp_nodelay true\nmax_queued_messages 0\nmax_inflight_messages 0\n"
+            Self::Mosquitto => mosquitto(port, other),
+            Self::MosquittoPersistent | Self::MosquittoAutosave => {
+                // It would change to a user that must not write there.
+                let plain = mosquitto(port, other);
+                let autosave = match self {
+                    Self::MosquittoAutosave => "autosave_on_changes true\nautosave_interval 1\n",
+                    _ => "",
+                };
+                format!(
+                    "{plain}user root\npersistence true\npersistence_location {folder}/\n{autosave}"
+                )
+            }
+            Self::WeirSync | Self::WeirInterval | Self::WeirMemory => format!(
+                "shards = 1\n[[listener]]\nbind = \"127.0.0.1:{port}\"\n\
+                 [limits]\nqueue_messages = 10000000\nqueue_bytes = 0x4_0000_0000\n\
+                 [store]\npath = \"{folder}/store\"\ndurability = \"{}\"\n",
+                self.durability().unwrap_or("sync")
             ),
             Self::Rumqttd => rumqttd(port, other),
             Self::Nats => format!(
@@ -195,6 +275,14 @@ impl Broker {
             ),
         })
     }
+}
+
+/// Without a TCP listener it does not start; without socket_domain it listens on every address.
+fn mosquitto(port: u16, other: u16) -> String {
+    format!(
+        "listener {port}\nprotocol websockets\nsocket_domain ipv4\nlistener {other} 127.0.0.1\nallow_anonymous true\n\
+         set_tcp_nodelay true\nmax_queued_messages 0\nmax_inflight_messages 0\n"
+    )
 }
 
 fn rumqttd(port: u16, other: u16) -> String {
@@ -222,16 +310,26 @@ impl Running {
         self.child.id()
     }
 
-    fn wait(&self, port: u16) -> io::Result<()> {
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends it at once, with SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn wait(&self) -> io::Result<()> {
         let (deadline, address) = (
             Instant::now() + STARTING,
-            SocketAddr::from(([127, 0, 0, 1], port)),
+            SocketAddr::from(([127, 0, 0, 1], self.port)),
         );
         loop {
             match TcpStream::connect(address) {
                 Ok(_) => return Ok(()),
                 Err(error) if Instant::now() > deadline => return Err(error),
-                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
             }
         }
     }
@@ -239,9 +337,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It has nothing to lose.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 

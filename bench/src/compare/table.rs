@@ -5,6 +5,7 @@
 
 use super::Measured;
 use super::brokers::Broker;
+use super::durable;
 use crate::report::Report;
 use crate::scenario::Scenario;
 use std::fmt::Write as _;
@@ -132,11 +133,11 @@ const ROWS: [Row; 27] = [
     ),
 ];
 
-fn cpu(report: &Report) -> f64 {
+pub(super) fn cpu(report: &Report) -> f64 {
     report.broker_us
 }
 
-fn p99(report: &Report) -> f64 {
+pub(super) fn p99(report: &Report) -> f64 {
     report.latency.map_or(0.0, |latency| latency.p99_us)
 }
 
@@ -255,7 +256,7 @@ fn cell(all: &[Measured], broker: Broker, row: &Row) -> String {
 }
 
 /// Three digits that mean something.
-fn digits(value: f64) -> String {
+pub(super) fn digits(value: f64) -> String {
     match value.abs() {
         ..0.1 => format!("{value:.3}"),
         ..10.0 => format!("{value:.2}"),
@@ -265,7 +266,7 @@ fn digits(value: f64) -> String {
 }
 
 /// Why figures are void, a line each.
-fn faults(all: &[Measured]) -> String {
+pub(super) fn faults(all: &[Measured]) -> String {
     let mut lines = Vec::new();
     for measured in all {
         let why = match &measured.outcome {
@@ -294,9 +295,10 @@ fn faults(all: &[Measured]) -> String {
 /// Replaces what stands between the markers `<!-- bench:short -->` or `<!-- bench:whole -->` and `<!-- /bench -->`.
 pub(super) fn write(file: &Path, all: &[Measured]) -> io::Result<()> {
     let mut text = fs::read_to_string(file)?;
-    for (marker, table) in [
-        ("<!-- bench:short -->", short(all)),
-        ("<!-- bench:whole -->", whole(all)),
+    for (marker, table, command) in [
+        ("<!-- bench:short -->", short(all), "bench"),
+        ("<!-- bench:whole -->", whole(all), "bench"),
+        ("<!-- bench:durable -->", durable::table(all), "durability"),
     ] {
         let Some(start) = text.find(marker).map(|at| at + marker.len()) else {
             continue;
@@ -304,13 +306,13 @@ pub(super) fn write(file: &Path, all: &[Measured]) -> io::Result<()> {
         let end = text[start..].find("<!-- /bench -->").map(|at| start + at);
         let end =
             end.ok_or_else(|| io::Error::other(format!("{}: no <!-- /bench -->", file.display())))?;
-        text.replace_range(start..end, &format!("\n{table}\n{}\n", provenance()));
+        text.replace_range(start..end, &format!("\n{table}\n{}\n", provenance(command)));
     }
     fs::write(file, text)
 }
 
 /// When and where.
-fn provenance() -> String {
+pub(super) fn provenance(command: &str) -> String {
     let date = Command::new("date").args(["--utc", "+%F"]).output();
     let date = date.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -325,7 +327,7 @@ fn provenance() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let kernel: Vec<&str> = kernel.split('.').take(2).collect();
     format!(
-        "Measured on {} with `cargo xtask bench` on {} cores of {name}, Linux {}, generator and broker on one machine.",
+        "Measured on {} with `cargo xtask {command}` on {} cores of {name}, Linux {}, generator and broker on one machine.",
         date.unwrap_or_default(),
         names.len(),
         kernel.join(".")
