@@ -6,7 +6,7 @@
 use crate::end::{End, Lost, Refusal};
 use crate::id::{ConnectionKey, ShardId, StoreTicket};
 use crate::permission::Permissions;
-use crate::record::Change;
+use crate::record::{Change, Links};
 use crate::remote::Remote;
 use crate::slow_reader::SlowReader;
 use crate::time::Instant;
@@ -205,8 +205,10 @@ pub enum Effect {
     Store {
         /// What to name in the answer.
         ticket: StoreTicket,
-        /// What changes.
+        /// What changes; nothing, if it is only there to complete another shard's.
         changes: Vec<Change>,
+        /// What other shards keep of the same thing.
+        links: Links,
     },
     /// Send what is still to transmit, then close the transport with the reason's close code and text.
     Close {

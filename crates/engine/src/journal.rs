@@ -5,7 +5,7 @@
 use crate::id::{ConnectionKey, MessageNumber, Numbers, SessionNumber};
 use crate::inflight::Envelope;
 use crate::message::Message;
-use crate::record::{Change, DeliveryRecord, Key, Record, Stage};
+use crate::record::{Change, DeliveryRecord, Key, Links, Record, Stage};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use weir_codec::PacketId;
@@ -20,6 +20,8 @@ pub(crate) struct Journal {
     /// The mark of this step.
     pub(crate) mark: u64,
     pub(crate) numbers: Numbers,
+    /// What other shards keep of what this step changes.
+    pub(crate) links: Links,
     changes: Vec<Change>,
     /// The last message put in this step: most messages go to many sessions, and are put once.
     last_put: MessageNumber,
@@ -43,6 +45,7 @@ impl Journal {
             is_full: false,
             mark: 1,
             numbers,
+            links: Links::default(),
             changes: Vec::new(),
             last_put: MessageNumber::default(),
             unsent: Vec::new(),

@@ -73,8 +73,8 @@ pub use input::{Authentication, Credentials, Effect, Grant, Input, Report, Welco
 pub use message::Message;
 pub use permission::{AllowAll, Asked, Coverage, Permissions, Refreshed};
 pub use record::{
-    Change, DeliveryRecord, Key, Record, RetainedRecord, SessionRecord, Stage, SubscriptionRecord,
-    WillRecord,
+    Change, DeliveryRecord, Key, Links, Record, RetainedRecord, SessionRecord, Stage,
+    SubscriptionRecord, WillRecord,
 };
 pub use remote::{Members, Remote};
 pub use settings::Settings;

@@ -7,7 +7,7 @@
 //!
 //! Moments are the engine's. Whoever writes records down translates them to a clock that outlives the process.
 
-use crate::id::{MessageNumber, SessionNumber, ShardId};
+use crate::id::{MessageNumber, SessionNumber, ShardId, StoreTicket};
 use crate::message::Message;
 use crate::slow_reader::SlowReader;
 use crate::time::Instant;
@@ -22,6 +22,15 @@ pub enum Change {
     Put(Record),
     /// Forget the record with this key, if there is one.
     Delete(Key),
+}
+
+/// What other shards keep of the same thing: all of it has to be kept, or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// The shards that were asked in this step to keep a part of it; one may be named twice.
+    pub asked: SmallVec<[ShardId; 2]>,
+    /// The batch of another shard that asked for this one.
+    pub caused_by: Option<(ShardId, StoreTicket)>,
 }
 
 /// What identifies a record.

@@ -3,6 +3,7 @@
 //! Between two shards these arrive in the order they were sent; nothing else is assumed. Every shard holds all retained
 //! messages (their bytes are shared), and knows which filters the others have interest in.
 
+use crate::id::StoreTicket;
 use crate::message::Message;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -24,6 +25,8 @@ pub enum Remote {
         stamp: u64,
         /// Whether [`Remote::Published`] is to be said when it is done.
         is_awaited: bool,
+        /// The batch that what is kept of it has to be kept with.
+        kept_with: Option<StoreTicket>,
     },
     /// The first of the [`Remote::Publish`] that await this and did not get it is done, and durable where it lasts.
     Published,

@@ -32,6 +32,7 @@ mod log;
 mod memory;
 mod recovery;
 mod store;
+mod together;
 
 pub use clock::WallClock;
 pub use error::{Damage, Doing, IoFault, StoreError};
@@ -42,3 +43,4 @@ pub use log::{Log, Position};
 pub use memory::Memory;
 pub use recovery::{Lost, Recovered};
 pub use store::{Census, Committed, Durability, Limits, Store};
+pub use together::{Part, Together};

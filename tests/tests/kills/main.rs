@@ -173,7 +173,6 @@ async fn what_was_acknowledged_survives_a_power_cut() {
 }
 
 #[tokio::test]
-#[ignore = "a QoS 2 message between two shards is kept by each on its own, and can be lost between the two"]
 async fn qos_2_across_shards_survives_a_power_cut() {
     let folder = Folder::new();
     let library = power::library(&folder);

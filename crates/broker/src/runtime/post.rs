@@ -3,9 +3,10 @@
 //! One wake a batch. The store's goes first, since what other shards are told may lead to more of the same.
 
 use super::mailbox::{Mail, Mailboxes};
-use super::storage::{Batch, Storage};
+use super::storage::Storage;
 use std::cell::RefCell;
-use weir_engine::{Change, Remote, ShardId, StoreTicket};
+use weir_engine::{Change, Links, Remote, ShardId, StoreTicket};
+use weir_store::Part;
 
 /// The outgoing post of one shard.
 pub(crate) struct Post {
@@ -13,7 +14,7 @@ pub(crate) struct Post {
     mailboxes: Mailboxes,
     storage: Option<Storage>,
     remotes: RefCell<Vec<Vec<Remote>>>,
-    batches: RefCell<Vec<Batch>>,
+    parts: RefCell<Vec<Part>>,
 }
 
 impl Post {
@@ -22,7 +23,7 @@ impl Post {
             from,
             storage,
             remotes: RefCell::new((0..mailboxes.len()).map(|_| Vec::new()).collect()),
-            batches: RefCell::default(),
+            parts: RefCell::default(),
             mailboxes,
         }
     }
@@ -35,11 +36,12 @@ impl Post {
     }
 
     /// The store is to be told this at the end of the turn.
-    pub(crate) fn store(&self, ticket: StoreTicket, changes: Vec<Change>) {
-        self.batches.borrow_mut().push(Batch {
+    pub(crate) fn store(&self, ticket: StoreTicket, changes: Vec<Change>, links: Links) {
+        self.parts.borrow_mut().push(Part {
             shard: self.from,
             ticket,
             changes,
+            links,
         });
     }
 
@@ -50,7 +52,7 @@ impl Post {
 
     /// Whether there is anything to send.
     pub(crate) fn is_waiting(&self) -> bool {
-        !self.batches.borrow().is_empty() || self.remotes.borrow().iter().any(|it| !it.is_empty())
+        !self.parts.borrow().is_empty() || self.remotes.borrow().iter().any(|it| !it.is_empty())
     }
 
     /// Whether those who are told can't keep up.
@@ -60,9 +62,9 @@ impl Post {
 
     /// Sends what was gathered.
     pub(crate) fn flush(&self) {
-        let batches = self.batches.take();
-        if let (Some(storage), false) = (&self.storage, batches.is_empty()) {
-            storage.send(batches);
+        let parts = self.parts.take();
+        if let (Some(storage), false) = (&self.storage, parts.is_empty()) {
+            storage.send(parts);
         }
         for (to, batch) in self.remotes.borrow_mut().iter_mut().enumerate() {
             if !batch.is_empty() {

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use std::{fmt, fs, io, thread};
-use weir_engine::{Change, Record, ShardId, StoreTicket};
-use weir_store::{Files, Recovered, Store, StoreError};
+use weir_engine::{Change, Links, Record, ShardId, StoreTicket};
+use weir_store::{Files, Part, Recovered, Store, StoreError, Together};
 
 use super::clock::Clock;
 
@@ -31,17 +31,10 @@ const FULL_PAUSE: Duration = Duration::from_millis(500);
 /// How often an idle store looks whether space can be given back.
 const CLEANING_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a shard wants kept.
-pub(crate) struct Batch {
-    pub(crate) shard: ShardId,
-    pub(crate) ticket: StoreTicket,
-    pub(crate) changes: Vec<Change>,
-}
-
 /// The way to the store's thread. The thread ends when all of these are gone, after its last commit.
 #[derive(Clone)]
 pub(crate) struct Storage {
-    batches: Sender<Vec<Batch>>,
+    parts: Sender<Vec<Part>>,
     load: Arc<Load>,
 }
 
@@ -109,7 +102,7 @@ impl Opened {
         clock: Clock,
         mailboxes: Mailboxes,
     ) -> io::Result<(Storage, thread::JoinHandle<()>)> {
-        let (sender, batches) = channel();
+        let (sender, parts) = channel();
         let load = Arc::<Load>::default();
         let keeper = Keeper {
             store: self.store,
@@ -118,6 +111,7 @@ impl Opened {
             load: Arc::clone(&load),
             tickets: BTreeMap::new(),
             staged_bytes: 0,
+            together: Together::default(),
             is_full: false,
             sync_interval: (config.durability == Durability::Interval)
                 .then_some(config.sync_interval),
@@ -125,9 +119,9 @@ impl Opened {
         };
         let thread = thread::Builder::new()
             .name("store".into())
-            .spawn(move || keeper.run(&batches))?;
+            .spawn(move || keeper.run(&parts))?;
         let storage = Storage {
-            batches: sender,
+            parts: sender,
             load,
         };
         Ok((storage, thread))
@@ -135,13 +129,13 @@ impl Opened {
 }
 
 impl Storage {
-    pub(crate) fn send(&self, batches: Vec<Batch>) {
-        let cost_bytes = batches.iter().map(cost_bytes).sum();
+    pub(crate) fn send(&self, parts: Vec<Part>) {
+        let cost_bytes = parts.iter().map(cost_bytes).sum();
         self.load
             .waiting_bytes
             .fetch_add(cost_bytes, Ordering::Relaxed);
         // It has ended with an error of its own: so will the process.
-        let _ = self.batches.send(batches);
+        let _ = self.parts.send(parts);
     }
 
     /// Whether so much waits for the disk that no more should be taken in.
@@ -188,6 +182,8 @@ struct Keeper {
     /// The last ticket of each shard that is staged and not answered.
     tickets: BTreeMap<ShardId, StoreTicket>,
     staged_bytes: usize,
+    /// What waits for what belongs to it.
+    together: Together,
     is_full: bool,
     /// How often is synced, if not at each commit.
     sync_interval: Option<Duration>,
@@ -195,16 +191,17 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn run(mut self, batches: &Receiver<Vec<Batch>>) {
+    fn run(mut self, parts: &Receiver<Vec<Part>>) {
         loop {
-            match self.next(batches) {
+            match self.next(parts) {
                 Ok(first) => {
-                    first.into_iter().for_each(|batch| self.stage(batch));
-                    while self.staged_bytes < GROUP_BYTES
-                        && let Ok(more) = batches.try_recv()
+                    let mut gathered_bytes = self.gather(first);
+                    while gathered_bytes < GROUP_BYTES
+                        && let Ok(more) = parts.try_recv()
                     {
-                        more.into_iter().for_each(|batch| self.stage(batch));
+                        gathered_bytes += self.gather(more);
                     }
+                    self.stage();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.finish(),
@@ -214,7 +211,7 @@ impl Keeper {
     }
 
     /// Waits for batches, or until there is something else to do.
-    fn next(&self, batches: &Receiver<Vec<Batch>>) -> Result<Vec<Batch>, RecvTimeoutError> {
+    fn next(&self, parts: &Receiver<Vec<Part>>) -> Result<Vec<Part>, RecvTimeoutError> {
         let pause = match self.sync_interval {
             _ if self.is_full => Some(FULL_PAUSE),
             _ if self.store.wants_cleaning() => Some(CLEANING_PAUSE),
@@ -222,15 +219,32 @@ impl Keeper {
             None => None,
         };
         match pause {
-            Some(pause) => batches.recv_timeout(pause),
-            None => batches.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(pause) => parts.recv_timeout(pause),
+            None => parts.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
     }
 
-    fn stage(&mut self, batch: Batch) {
-        self.staged_bytes += cost_bytes(&batch);
-        self.tickets.insert(batch.shard, batch.ticket);
-        self.store.stage(batch.changes);
+    /// Takes parts in; returns their bytes.
+    fn gather(&mut self, parts: Vec<Part>) -> usize {
+        let gathered_bytes = parts.iter().map(cost_bytes).sum();
+        parts.into_iter().for_each(|part| self.together.push(part));
+        gathered_bytes
+    }
+
+    /// Stages what is complete: as one, where something of one shard belongs to something of another.
+    fn stage(&mut self) {
+        let parts = self.together.take();
+        let is_joint = parts.iter().any(|part| part.links != Links::default());
+        let mut joint = Vec::new();
+        for part in parts {
+            self.staged_bytes += cost_bytes(&part);
+            self.tickets.insert(part.shard, part.ticket);
+            match is_joint {
+                true => joint.extend(part.changes),
+                false => self.store.stage(part.changes),
+            }
+        }
+        self.store.stage(joint);
     }
 
     /// Commits what is staged and says so.
@@ -297,13 +311,13 @@ fn end_process(error: &StoreError) -> ! {
     std::process::exit(1)
 }
 
-fn cost_bytes(batch: &Batch) -> usize {
+fn cost_bytes(part: &Part) -> usize {
     const CHANGE_BYTES: usize = 96;
     let message_bytes = |change: &Change| match change {
         Change::Put(Record::Message(message)) => message.cost_bytes(),
         _ => CHANGE_BYTES,
     };
-    batch.changes.iter().map(message_bytes).sum()
+    part.changes.iter().map(message_bytes).sum()
 }
 
 fn report(path: &std::path::Path, recovered: &Recovered, took: Duration) {

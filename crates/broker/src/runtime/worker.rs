@@ -417,7 +417,11 @@ impl Worker {
             Effect::Report { client_id, report } => {
                 tracing::info!(client = client_id.as_str(), "{report}");
             }
-            Effect::Store { ticket, changes } => self.post.store(ticket, changes),
+            Effect::Store {
+                ticket,
+                changes,
+                links,
+            } => self.post.store(ticket, changes, links),
             Effect::Close { connection, end } => self.close(now, connection, end),
         }
     }

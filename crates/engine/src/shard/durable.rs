@@ -12,7 +12,9 @@ use crate::inflight::Awaiting;
 use crate::input::Effect;
 use crate::message::Message;
 use crate::promises::{Debtor, Until};
-use crate::record::{Key, Record, RetainedRecord, SessionRecord, SubscriptionRecord, WillRecord};
+use crate::record::{
+    Key, Links, Record, RetainedRecord, SessionRecord, SubscriptionRecord, WillRecord,
+};
 use crate::retained::Stamp;
 use crate::session::{Session, Will};
 use crate::subscription::Subscription;
@@ -24,11 +26,13 @@ impl Shard {
     /// The step is over: what it changed goes to the store.
     pub(super) fn end_step(&mut self) {
         let changes = self.roster.journal.take_changes();
-        if !changes.is_empty() {
+        let links = core::mem::take(&mut self.roster.journal.links);
+        if !changes.is_empty() || links != Links::default() {
             let mark = self.promises.ask(Debtor::Store);
             self.effects.push_back(Effect::Store {
                 ticket: StoreTicket(mark),
                 changes,
+                links,
             });
             for unsent in self.roster.journal.take_unsent() {
                 // Never given back at once: the store was only just asked.

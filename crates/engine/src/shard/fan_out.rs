@@ -7,7 +7,7 @@
 
 use super::Shard;
 use crate::cast::Cast;
-use crate::id::{SessionKey, ShardId};
+use crate::id::{SessionKey, ShardId, StoreTicket};
 use crate::inflight::Identifiers;
 use crate::input::Effect;
 use crate::message::Message;
@@ -74,7 +74,7 @@ impl Shard {
         for filter in wanted.groups_of(self.id) {
             delivered |= deliver_to_group(&mut self.roster, &self.subscriptions, filter, &mut cast);
         }
-        delivered |= self.forward(&mut cast, &wanted, stamp, retains);
+        delivered |= self.forward(publisher, &mut cast, &wanted, (stamp, retains));
         match (retained_full, delivered) {
             (true, _) => Routed::RetainedFull,
             (false, true) => Routed::ToSome,
@@ -161,10 +161,25 @@ impl Shard {
         wanted
     }
 
+    /// Whether the session is in the durable state.
+    fn lasts(&self, session: Option<SessionKey>) -> bool {
+        let session = session.and_then(|key| self.roster.sessions.get(key));
+        session.is_some_and(|session| session.number.is_some())
+    }
+
     /// Hands the message to the other shards that want it, and to all of them if it is retained.
-    fn forward(&mut self, cast: &mut Cast, wanted: &Wanted, stamp: u64, retains: bool) -> bool {
+    fn forward(
+        &mut self,
+        publisher: Option<SessionKey>,
+        cast: &mut Cast,
+        wanted: &Wanted,
+        (stamp, retains): (u64, bool),
+    ) -> bool {
         let mut delivered = false;
-        let is_awaited = self.roster.journal.is_open() && cast.message().qos != Qos::AtMostOnce;
+        let qos = cast.message().qos;
+        let is_awaited = self.roster.journal.is_open() && qos != Qos::AtMostOnce;
+        // After a crash the publisher must not find its packet id known and the message gone.
+        let is_joint = is_awaited && qos == Qos::ExactlyOnce && self.lasts(publisher);
         for to in (0..self.shards)
             .map(ShardId)
             .filter(|shard| *shard != self.id)
@@ -184,7 +199,11 @@ impl Shard {
                     retains,
                     stamp,
                     is_awaited,
+                    kept_with: is_joint.then(|| StoreTicket(self.promises.step())),
                 };
+                if is_joint {
+                    self.roster.journal.links.asked.push(to);
+                }
                 if is_awaited {
                     self.promises.ask(Debtor::Publish(to));
                 }

@@ -18,7 +18,9 @@ impl Shard {
                 retains,
                 stamp,
                 is_awaited,
+                kept_with,
             } => {
+                self.roster.journal.links.caused_by = kept_with.map(|ticket| (from, ticket));
                 if !fault!(ClockStandsStill) {
                     self.clock = self.clock.max(stamp);
                 }

@@ -250,7 +250,9 @@ impl World<'_> {
                 Effect::Forward { to, remote } => {
                     self.hosts[shard].outgoing[usize::from(to.0)].push(remote);
                 }
-                Effect::Store { ticket, changes } => self.ask_store(shard, ticket, changes),
+                Effect::Store {
+                    ticket, changes, ..
+                } => self.ask_store(shard, ticket, changes),
                 _ => {}
             }
             return;

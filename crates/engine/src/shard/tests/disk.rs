@@ -2,7 +2,7 @@
 //!
 //! A crash keeps what was taken, and loses the rest with the shards.
 
-use crate::{Change, Key, Message, MessageNumber, Record, ShardId, StoreTicket};
+use crate::{Change, Key, Links, Message, MessageNumber, Record, ShardId, StoreTicket};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,10 +13,24 @@ pub(super) struct Disk {
     records: BTreeMap<Key, Record>,
     messages: BTreeMap<MessageNumber, Arc<Message>>,
     waiting: VecDeque<(ShardId, StoreTicket, Vec<Change>)>,
+    /// What a batch asked of a shard that has not told its part.
+    incomplete: Vec<(ShardId, (ShardId, StoreTicket))>,
 }
 
 impl Disk {
-    pub(super) fn push(&mut self, shard: ShardId, ticket: StoreTicket, changes: Vec<Change>) {
+    pub(super) fn push(
+        &mut self,
+        shard: ShardId,
+        ticket: StoreTicket,
+        changes: Vec<Change>,
+        links: &Links,
+    ) {
+        let asked = links.asked.iter().map(|other| (*other, (shard, ticket)));
+        self.incomplete.extend(asked);
+        if let Some(cause) = links.caused_by {
+            let part = self.incomplete.iter().position(|it| *it == (shard, cause));
+            self.incomplete.remove(part.expect("somebody asked for it"));
+        }
         self.waiting.push_back((shard, ticket, changes));
     }
 
@@ -51,6 +65,7 @@ impl Disk {
     /// What a broker begins again with, and the number it may begin to count from.
     pub(super) fn crash(&mut self) -> (Vec<Record>, u64) {
         self.waiting.clear();
+        self.incomplete.clear();
         self.is_stalled = false;
         let messages = self.messages.values().cloned().map(Record::Message);
         let order = |record: &Record| match record {
@@ -61,6 +76,11 @@ impl Disk {
         let mut records: Vec<_> = messages.chain(self.records.values().cloned()).collect();
         records.sort_by_key(order);
         (records, 1 << 32)
+    }
+
+    /// Whether everything is there that belongs together.
+    pub(super) fn is_complete(&self) -> bool {
+        self.incomplete.is_empty()
     }
 
     /// How many records there are, messages included.

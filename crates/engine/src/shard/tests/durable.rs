@@ -597,3 +597,32 @@ fn when_all_is_over_the_store_is_as_empty_as_before() {
         assert_eq!(world.records(), 0);
     }
 }
+
+/// Its shards keep what they keep of it together: one part without the other would be a message lost or doubled.
+#[test]
+fn a_qos_2_message_between_shards_is_kept_as_a_whole() {
+    check_durable(
+        "
+        s> CONNECT v5 expiry=100
+        s< CONNACK
+        s> SUBSCRIBE t q2
+        s< SUBACK 02
+        u> CONNECT v5
+        u< CONNACK
+        u> SUBSCRIBE t q2
+        u< SUBACK 02
+        first> CONNECT v5 expiry=100
+        first< CONNACK
+        second> CONNECT v5 expiry=100
+        second< CONNACK
+        first> PUBLISH t one q2 id=1
+        first< PUBREC id=1
+        second> PUBLISH t two q2 id=1
+        second< PUBREC id=1
+        s< PUBLISH t one q2 id=1
+        u< PUBLISH t one q2 id=1
+        s< PUBLISH t two q2 id=2
+        u< PUBLISH t two q2 id=2
+        ",
+    );
+}

@@ -390,6 +390,7 @@ impl World {
                 shard.handle(self.now, Input::Stored { ticket });
             }
             if !moved {
+                assert!(self.disk.is_complete(), "a part of something is not kept");
                 return;
             }
         }
@@ -439,9 +440,13 @@ impl World {
                 is_news,
                 ..
             } => self.contested(shard, client_id.as_str(), holder, is_news),
-            Effect::Store { ticket, changes } => {
+            Effect::Store {
+                ticket,
+                changes,
+                links,
+            } => {
                 let from = ShardId(u16::try_from(shard).unwrap());
-                self.disk.push(from, ticket, changes);
+                self.disk.push(from, ticket, changes, &links);
             }
             Effect::Forward { to, remote } => {
                 let from = ShardId(u16::try_from(shard).unwrap());
