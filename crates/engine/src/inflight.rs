@@ -11,13 +11,22 @@
 //! ```
 
 use crate::message::Message;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use core::num::NonZeroU64;
 use smallvec::SmallVec;
 use weir_codec::{PacketId, Qos};
 
 /// The Subscription Identifiers that go with one delivery.
 pub(crate) type Identifiers = SmallVec<[u32; 2]>;
+
+/// The same beside a message that is kept: mostly there are none, and then they take one word.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeptIdentifiers(Option<Box<Identifiers>>);
+
+/// The place of a delivery among its session's in the durable state.
+pub(crate) type Sequence = NonZeroU64;
 
 /// A message on its way to one session, with what that session's subscriptions make of it.
 #[derive(Clone, Debug)]
@@ -25,9 +34,9 @@ pub(crate) struct Envelope {
     pub(crate) message: Arc<Message>,
     pub(crate) qos: Qos,
     pub(crate) retain: bool,
-    pub(crate) identifiers: Identifiers,
+    pub(crate) identifiers: KeptIdentifiers,
     /// Its place among the session's deliveries in the durable state; `None`: it is not there.
-    pub(crate) sequence: Option<u64>,
+    pub(crate) sequence: Option<Sequence>,
 }
 
 /// What a slot waits for.
@@ -36,7 +45,7 @@ pub(crate) enum Awaiting {
     /// PUBACK or PUBREC.
     Publish(Envelope),
     /// PUBCOMP: the client has the message, PUBREL was sent [MQTT-4.3.3-5], [MQTT-4.3.3-6]. Its sequence stays.
-    Release(Option<u64>),
+    Release(Option<Sequence>),
 }
 
 /// What a message that is done with leaves behind.
@@ -45,7 +54,7 @@ pub(crate) struct Finished {
     /// Whether it gives back send quota.
     pub(crate) restores_quota: bool,
     /// Its sequence in the durable state.
-    pub(crate) sequence: Option<u64>,
+    pub(crate) sequence: Option<Sequence>,
 }
 
 /// The window of packet ids in flight [MQTT-2.2.1-4]: a slot is taken by a message, QoS 1 until PUBACK [MQTT-4.3.2-3],
@@ -58,8 +67,23 @@ pub(crate) struct Inflight {
     used: usize,
 }
 
+impl KeptIdentifiers {
+    /// All of them.
+    pub(crate) fn list(&self) -> Identifiers {
+        self.0
+            .as_deref()
+            .map_or_else(Identifiers::new, Clone::clone)
+    }
+}
+
+impl From<Identifiers> for KeptIdentifiers {
+    fn from(identifiers: Identifiers) -> Self {
+        Self((!identifiers.is_empty()).then(|| Box::new(identifiers)))
+    }
+}
+
 impl Awaiting {
-    fn sequence(&self) -> Option<u64> {
+    fn sequence(&self) -> Option<Sequence> {
         match self {
             Self::Publish(envelope) => envelope.sequence,
             Self::Release(sequence) => *sequence,
@@ -127,7 +151,7 @@ impl Inflight {
     }
 
     /// PUBREC came: from now on the slot waits for PUBCOMP. Returns the message's sequence.
-    pub(crate) fn release(&mut self, id: PacketId) -> Option<u64> {
+    pub(crate) fn release(&mut self, id: PacketId) -> Option<Sequence> {
         let index = self.index(id);
         if let Some(Some(slot)) = self.slots.get_mut(index)
             && !fault!(ReleaseForgotten)
@@ -215,7 +239,7 @@ mod tests {
             message: Arc::new(message),
             qos: Qos::AtLeastOnce,
             retain: false,
-            identifiers: Identifiers::new(),
+            identifiers: KeptIdentifiers::default(),
             sequence: None,
         }
     }

@@ -3,7 +3,7 @@
 //! Only sessions with a number are in the durable state, and without a store none has one: then nothing is gathered.
 
 use crate::id::{ConnectionKey, MessageNumber, Numbers, SessionNumber};
-use crate::inflight::Envelope;
+use crate::inflight::{Envelope, Sequence};
 use crate::message::Message;
 use crate::record::{Change, DeliveryRecord, Key, Links, Record, Stage};
 use alloc::sync::Arc;
@@ -99,10 +99,10 @@ impl Journal {
         let message = envelope.message.number;
         self.put(Record::Delivery(DeliveryRecord {
             session,
-            sequence,
+            sequence: sequence.get(),
             qos: envelope.qos,
             retain: envelope.retain,
-            identifiers: envelope.identifiers.clone(),
+            identifiers: envelope.identifiers.list(),
             stage: id.map_or(Stage::Queued(message), |id| Stage::Sent(message, id)),
         }));
     }
@@ -111,12 +111,12 @@ impl Journal {
     pub(crate) fn delete_delivery(
         &mut self,
         session: Option<SessionNumber>,
-        sequence: Option<u64>,
+        sequence: Option<Sequence>,
     ) {
         if let (Some(session), Some(sequence)) = (session, sequence)
             && !fault!(DeliveryNotDeleted)
         {
-            self.delete(Key::Delivery(session, sequence));
+            self.delete(Key::Delivery(session, sequence.get()));
         }
     }
 

@@ -88,7 +88,7 @@ impl Queue {
         let mut lost = 0;
         if only_latest && let Some(place) = self.place_of(&envelope.message.topic) {
             if let Some(earlier) = self.replace(place, envelope.clone(), room) {
-                self.miss(&earlier.identifiers, 1);
+                self.miss(&earlier.identifiers.list(), 1);
                 return 1;
             }
             lost += self.lose(place);
@@ -98,7 +98,7 @@ impl Queue {
         }
         self.sweep();
         if !self.has_room(cost, room) {
-            self.miss(&envelope.identifiers, 1);
+            self.miss(&envelope.identifiers.list(), 1);
             return lost + 1;
         }
         let place = self.first + self.waiting.len() as u64;
@@ -115,6 +115,11 @@ impl Queue {
     /// What was added last.
     pub(crate) fn back(&self) -> Option<&Envelope> {
         Some(&self.waiting.back()?.as_ref()?.envelope)
+    }
+
+    /// Makes room for what will be added, and no more.
+    pub(crate) fn expect(&mut self, messages: usize) {
+        self.waiting.reserve_exact(messages);
     }
 
     /// Adds what waited before the broker was started, whatever the limits are now.
@@ -236,7 +241,7 @@ impl Queue {
         let Some(envelope) = self.take(place) else {
             return 0;
         };
-        self.miss(&envelope.identifiers, 1);
+        self.miss(&envelope.identifiers.list(), 1);
         1
     }
 

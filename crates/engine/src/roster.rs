@@ -267,7 +267,7 @@ impl Roster {
             let mut shape = Shape {
                 qos,
                 retain: envelope.retain,
-                identifiers: envelope.identifiers,
+                identifiers: envelope.identifiers.list(),
                 sequence: envelope.sequence,
                 missed: 0,
             };
@@ -353,7 +353,7 @@ impl Roster {
             message: cast.keep(),
             qos: shape.qos,
             retain: shape.retain,
-            identifiers: shape.identifiers.clone(),
+            identifiers: shape.identifiers.clone().into(),
             sequence: session.next_sequence(shape.qos),
         };
         let room = room(&self.settings);

@@ -7,7 +7,7 @@ use crate::aliases::Alias;
 use crate::cast::{Cast, Variant};
 use crate::connection::Connection;
 use crate::id::ConnectionKey;
-use crate::inflight::{Awaiting, Envelope, Identifiers};
+use crate::inflight::{Awaiting, Envelope, Identifiers, Sequence};
 use crate::journal::{Journal, Unsent};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -57,7 +57,7 @@ pub(crate) struct Shape {
     pub(crate) qos: Qos,
     pub(crate) retain: bool,
     pub(crate) identifiers: Identifiers,
-    pub(crate) sequence: Option<u64>,
+    pub(crate) sequence: Option<Sequence>,
     /// How many QoS 0 messages the client missed before it.
     pub(crate) missed: u64,
 }
@@ -93,7 +93,7 @@ pub(crate) fn publish(
         message: cast.keep(),
         qos,
         retain,
-        identifiers: variant.identifiers.clone(),
+        identifiers: variant.identifiers.clone().into(),
         sequence,
     });
     let telling = tell_missed(session, connection, &variant, missed, cast);
@@ -157,7 +157,7 @@ fn fits(connection: &Connection, frame: &PublishFrame) -> bool {
 }
 
 /// A QoS 2 message that is in the durable state is sent when its packet id is.
-fn waits_for_store(qos: Qos, sequence: Option<u64>) -> bool {
+fn waits_for_store(qos: Qos, sequence: Option<Sequence>) -> bool {
     qos == Qos::ExactlyOnce && sequence.is_some() && !fault!(PublishedBeforeKept)
 }
 
@@ -180,7 +180,7 @@ pub(crate) fn send_unsent(
         version: connection.version,
         has_packet_id: true,
         alias: None,
-        identifiers: envelope.identifiers.clone(),
+        identifiers: envelope.identifiers.list(),
     };
     // It could be encoded before, and has the same length.
     if let Ok(frame) = cast.frame(&variant) {
@@ -218,7 +218,7 @@ pub(crate) fn resend(
         version: connection.version,
         has_packet_id: true,
         alias: None,
-        identifiers: envelope.identifiers.clone(),
+        identifiers: envelope.identifiers.list(),
     };
     match cast.frame(&variant) {
         Ok(frame) if frame.wire_bytes() <= connection.max_packet_bytes as usize => {

@@ -4,7 +4,7 @@
 //! connection it only gathers QoS 1 and 2 messages and waits for its timer.
 
 use crate::id::{ConnectionKey, SessionNumber};
-use crate::inflight::Inflight;
+use crate::inflight::{Inflight, Sequence};
 use crate::message::Message;
 use crate::permission::Permissions;
 use crate::queue::Queue;
@@ -93,12 +93,12 @@ impl Session {
     }
 
     /// The sequence of a new delivery with this QoS; `None`: it will not be in the durable state.
-    pub(crate) fn next_sequence(&mut self, qos: Qos) -> Option<u64> {
+    pub(crate) fn next_sequence(&mut self, qos: Qos) -> Option<Sequence> {
         if self.number.is_none() || qos == Qos::AtMostOnce {
             return None;
         }
         self.last_sequence += 1;
-        Some(self.last_sequence)
+        Sequence::new(self.last_sequence)
     }
 
     /// The shared subscriptions among its own.

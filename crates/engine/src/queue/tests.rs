@@ -30,7 +30,7 @@ fn envelope(topic: &str, payload: &str, qos: Qos, identifier: u32) -> Envelope {
         message: Arc::new(message),
         qos,
         retain: false,
-        identifiers: Identifiers::from_slice(&[identifier]),
+        identifiers: Identifiers::from_slice(&[identifier]).into(),
         sequence: None,
     }
 }
@@ -69,7 +69,10 @@ impl Naive {
     }
 
     fn miss(&mut self, envelope: &Envelope) {
-        *self.missed.entry(envelope.identifiers[0]).or_insert(0) += 1;
+        *self
+            .missed
+            .entry(envelope.identifiers.list()[0])
+            .or_insert(0) += 1;
     }
 
     fn push_lossy(&mut self, envelope: Envelope, only_latest: bool) -> u64 {

@@ -76,7 +76,7 @@ impl Shard {
                 Awaiting::Release(sequence) => {
                     let released = sequence.map(|sequence| DeliveryRecord {
                         session: number,
-                        sequence,
+                        sequence: sequence.get(),
                         qos: Qos::ExactlyOnce,
                         retain: false,
                         identifiers: SmallVec::new(),
@@ -102,10 +102,10 @@ fn list_delivery(
         records.push(Record::Message(Arc::clone(&envelope.message)));
         records.push(Record::Delivery(DeliveryRecord {
             session,
-            sequence,
+            sequence: sequence.get(),
             qos: envelope.qos,
             retain: envelope.retain,
-            identifiers: envelope.identifiers.clone(),
+            identifiers: envelope.identifiers.list(),
             stage: stage(&envelope.message),
         }));
     }

@@ -265,7 +265,7 @@ impl Shard {
             session.ids_mark = self.roster.journal.mark;
             self.roster.journal.put(Record::Delivery(DeliveryRecord {
                 session: number,
-                sequence,
+                sequence: sequence.get(),
                 qos: Qos::ExactlyOnce,
                 retain: false,
                 identifiers: Identifiers::new(),

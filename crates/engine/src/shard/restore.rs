@@ -8,7 +8,7 @@
 use super::Shard;
 use super::end::be_absent;
 use crate::id::{MessageNumber, Numbers, SessionKey, SessionNumber};
-use crate::inflight::{Awaiting, Envelope};
+use crate::inflight::{Awaiting, Envelope, Sequence};
 use crate::message::Message;
 use crate::permission::AllowAll;
 use crate::record::{DeliveryRecord, Record, SessionRecord, Stage, SubscriptionRecord};
@@ -43,8 +43,15 @@ impl Shard {
             messages: HashMap::with_hasher(FixedState::with_seed(self.seed)),
             absent: Vec::new(),
         };
-        for record in records {
-            self.restore_one(now, record, &mut restoring);
+        for run in records.chunk_by(is_same_queue) {
+            if let [Record::Delivery(first), _, ..] = run
+                && let Some(session) = self.restored(first.session, &restoring)
+            {
+                session.queue.expect(run.len());
+            }
+            for record in run {
+                self.restore_one(now, record, &mut restoring);
+            }
         }
         for (key, since) in restoring.absent {
             self.went_offline(key);
@@ -137,8 +144,8 @@ impl Shard {
                 message: Arc::clone(restoring.messages.get(number)?),
                 qos: record.qos,
                 retain: record.retain,
-                identifiers: record.identifiers.clone(),
-                sequence: Some(record.sequence),
+                identifiers: record.identifiers.clone().into(),
+                sequence: Sequence::new(record.sequence),
             })
         };
         let Some(session) = self.restored(record.session, restoring) else {
@@ -157,7 +164,7 @@ impl Shard {
                 }
             }
             Stage::Released(id) => {
-                let sequence = Some(record.sequence);
+                let sequence = Sequence::new(record.sequence);
                 session.inflight.restore(*id, Awaiting::Release(sequence));
             }
         }
@@ -174,4 +181,13 @@ impl Shard {
         let next = next.filter(|_| !fault!(RestoredForEver));
         session.timer = next.map(|at| self.timers.set(at, Timer::Session(key)));
     }
+}
+
+/// Whether both wait in the same queue, which then takes no more room than it needs.
+fn is_same_queue(a: &Record, b: &Record) -> bool {
+    let queue = |record: &Record| match record {
+        Record::Delivery(it) => matches!(it.stage, Stage::Queued(_)).then_some(it.session),
+        _ => None,
+    };
+    queue(a).is_some() && queue(a) == queue(b)
 }
