@@ -77,7 +77,7 @@ impl Index {
     /// Where the live copy is; `None` if there is none.
     pub(crate) fn place(&self, key: KeyRef<'_>) -> Option<Place> {
         let place = match key {
-            KeyRef::Message(number) => self.messages.get(&number)?.held.place,
+            KeyRef::Message(number) => self.messages.get(&number)?.place,
             KeyRef::Session(number) => self.sessions.get(&number)?.record.place,
             KeyRef::Will(number) => self.sessions.get(&number)?.will.place,
             KeyRef::Subscription(number, filter) => {
@@ -138,10 +138,7 @@ impl Index {
     pub(crate) fn relocate(&mut self, key: KeyRef<'_>, place: Place) {
         let session = self.sessions.get_mut(&key.number());
         let found = match key {
-            KeyRef::Message(number) => self
-                .messages
-                .get_mut(&number)
-                .map(|body| &mut body.held.place),
+            KeyRef::Message(number) => self.messages.get_mut(&number).map(|body| &mut body.place),
             KeyRef::Retained(topic) => self
                 .retained
                 .get_mut(topic)
@@ -172,12 +169,8 @@ impl Index {
         let (mut freed, mut missing) = (0, 0);
         self.messages.retain(|_, body| {
             let is_named = body.refs > 0;
-            missing += usize::from(body.held.place == Place::NONE);
-            freed += if is_named {
-                0
-            } else {
-                u64::from(body.held.bytes)
-            };
+            missing += usize::from(body.place == Place::NONE);
+            freed += if is_named { 0 } else { u64::from(body.bytes) };
             is_named
         });
         self.live_bytes -= freed;
@@ -222,7 +215,7 @@ impl Index {
         match key {
             KeyRef::Message(number) => {
                 let body = self.messages.entry(number).or_default();
-                (std::mem::replace(&mut body.held, held), 0)
+                (body.replace(held), 0)
             }
             KeyRef::Retained(topic) => {
                 let replaced = match self.retained.get_mut(topic) {
@@ -280,10 +273,10 @@ impl Index {
 
     fn forget_message(&mut self, number: u64, dead: &mut Dead) {
         if let Some(body) = self.messages.remove(&number)
-            && body.held.place != Place::NONE
+            && body.place != Place::NONE
         {
-            self.live_bytes -= u64::from(body.held.bytes);
-            dead.messages.push(body.held.place);
+            self.live_bytes -= u64::from(body.bytes);
+            dead.messages.push(body.place);
         }
     }
 }
@@ -307,8 +300,18 @@ pub(crate) fn cost(key: KeyRef<'_>, len: usize) -> u32 {
 /// A message: where it is, and how many records name it. Before it was seen it is nowhere.
 #[derive(Debug, Default)]
 struct Body {
-    held: Held,
+    place: Place,
+    bytes: u32,
     refs: u32,
+}
+
+impl Body {
+    fn replace(&mut self, held: Held) -> Held {
+        Held {
+            place: std::mem::replace(&mut self.place, held.place),
+            bytes: std::mem::replace(&mut self.bytes, held.bytes),
+        }
+    }
 }
 
 /// What there is of a session. One whose record is nowhere is not there.

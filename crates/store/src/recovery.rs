@@ -7,6 +7,9 @@ use crate::cleaner::is_live;
 use crate::encoding::{self, Batch, RawChange};
 use crate::index::{Dead, Index, Place, cost};
 use crate::{Damage, Log, Position, Store, StoreError, WallClock};
+use std::collections::HashSet;
+use std::sync::Arc;
+use weir_codec::TopicName;
 use weir_engine::{DeliveryRecord, Key, Message, Record, RetainedRecord};
 
 /// What a store held when it was opened.
@@ -135,15 +138,19 @@ fn changes_of(
 struct Found {
     /// Sessions, subscriptions, wills and packet ids.
     sessions: Vec<(Key, Record)>,
-    messages: Vec<std::sync::Arc<Message>>,
+    messages: Vec<Arc<Message>>,
     deliveries: Vec<DeliveryRecord>,
     retained: Vec<RetainedRecord>,
+    topics: HashSet<TopicName, foldhash::fast::RandomState>,
 }
 
 impl Found {
     fn push(&mut self, record: Record) {
         match record {
-            Record::Message(message) => self.messages.push(message),
+            Record::Message(message) => {
+                let message = self.with_known_topic(message);
+                self.messages.push(message);
+            }
             Record::Delivery(delivery) => self.deliveries.push(delivery),
             Record::Retained(retained) => self.retained.push(retained),
             record => {
@@ -152,6 +159,21 @@ impl Found {
                 }
             }
         }
+    }
+
+    /// Messages of one topic share its name.
+    fn with_known_topic(&mut self, mut message: Arc<Message>) -> Arc<Message> {
+        match self.topics.get(&message.topic) {
+            Some(known) => {
+                if let Some(message) = Arc::get_mut(&mut message) {
+                    message.topic = known.clone();
+                }
+            }
+            None => {
+                self.topics.insert(message.topic.clone());
+            }
+        }
+        message
     }
 
     fn in_order(mut self) -> Vec<Record> {

@@ -74,7 +74,7 @@ impl Deliveries {
     /// Puts everything in order and gives back what is not needed.
     pub(crate) fn settle(&mut self) {
         if self.strays.is_empty() {
-            return;
+            return self.queue.shrink_to_fit();
         }
         let mut entries: Vec<Entry> = self.iter().copied().collect();
         entries.sort_unstable_by_key(|it| it.sequence);
