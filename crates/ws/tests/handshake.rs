@@ -369,17 +369,18 @@ async fn many_headers_pass_and_too_many_get_431() {
 
 #[tokio::test]
 async fn what_is_not_http_is_answered_and_named() {
-    for garbage in [
-        &b"\x10\x0C\x00\x04MQTT\x04\x02\x00\x3C\x00\x00\r\n\r\n"[..],
-        b"GET / HTTP/1.1\r\nbroken\r\n\r\n",
-    ] {
-        let (answer, outcome) = answer_to(&config(), garbage).await;
-        assert_eq!(answer.status, 400);
-        assert!(
-            matches!(outcome, Err(HandshakeError::Malformed(_))),
-            "{outcome:?}"
-        );
-    }
+    let mqtt = b"\x10\x0C\x00\x04MQTT\x04\x02\x00\x3C\x00\x00\r\n\r\n";
+    let (answer, outcome) = answer_to(&config(), mqtt).await;
+    assert_eq!(answer.status, 400);
+    assert!(matches!(outcome, Err(HandshakeError::Mqtt)), "{outcome:?}");
+
+    let broken = b"GET / HTTP/1.1\r\nbroken\r\n\r\n";
+    let (answer, outcome) = answer_to(&config(), broken).await;
+    assert_eq!(answer.status, 400);
+    assert!(
+        matches!(outcome, Err(HandshakeError::Malformed(_))),
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test]
