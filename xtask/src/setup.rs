@@ -22,7 +22,6 @@ pub(crate) const BARE_TARGET: &str = "thumbv7em-none-eabi";
 /// Makes this machine able to run every test.
 pub(crate) fn run() -> Result<(), Failure> {
     debian_packages(&wanted_packages())?;
-    bare_target()?;
     node_packages(&shell::root().join("tests/node"))?;
     let tests = shell::root().join("tests");
     python_packages(&tests.join("python/requirements.txt"), &tests.join(".env"))
@@ -73,20 +72,11 @@ fn wanted_packages() -> [(&'static str, bool); 9] {
     ]
 }
 
-fn bare_target() -> Result<(), Failure> {
+/// Whether Rust's libraries for [`BARE_TARGET`] are here. They come from no package registry, so they are not installed.
+pub(crate) fn has_bare_target() -> bool {
     let here = ["--print", "target-libdir", "--target", BARE_TARGET];
     let folder = ask(Command::new("rustc").args(here).current_dir(shell::root()));
-    if folder.is_some_and(|folder| Path::new(&folder).exists()) {
-        return Ok(());
-    }
-    if !on_path("rustup") {
-        return Err(Failure::Missing(format!(
-            "the checks need Rust's libraries for {BARE_TARGET}, and this machine has no rustup to install them"
-        )));
-    }
-    let mut rustup = Command::new("rustup");
-    rustup.args(["target", "add", BARE_TARGET]);
-    shell::run(rustup.current_dir(shell::root()))
+    folder.is_some_and(|folder| Path::new(&folder).exists())
 }
 
 fn apt_get(arguments: &[&str]) -> Command {
