@@ -1,6 +1,6 @@
 //! The comparison with other brokers: what it needs, and running it.
 //!
-//! The peers come from where everybody gets them: mosquitto from Debian, rumqttd from crates.io, nats-server from PyPI, Aedes
+//! The peers come from where everybody gets them: mosquitto from Debian, rumqttd through cargo, nats-server through pip, Aedes
 //! from npm. All of it lies below target/bench; the table goes into the README and the book.
 
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! The store's thread: it takes what all shards want kept, commits it in groups, and tells them.
 //!
 //! There is no timer: while one group is being synced the next one gathers, so a lone message waits for one sync and a
-//! thousand share one. Batches are staged in the order in which they come, so those of a shard stay in order. When the
-//! disk is full nothing is lost and nothing acknowledged: shards refuse what is new until there is room. After any other
+//! thousand share one. Batches of a shard stay in order, and what belongs together is staged as one. When the disk is
+//! full nothing is lost and nothing acknowledged: shards refuse what is new until there is room. After any other
 //! error what is on disk is not known any more, and the process ends.
 
 use super::mailbox::{Mail, Mailboxes};
