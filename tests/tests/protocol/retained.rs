@@ -121,3 +121,26 @@ async fn a_retained_message_outlives_the_session_that_set_it() {
     reader.subscribe("#", Qos::AtMostOnce).await;
     assert_eq!(reader.payload().await, "kept");
 }
+
+/// The publisher and the subscriber live on different shards in two of three cases: what was acknowledged to the one must
+/// be known where the other asks.
+#[tokio::test]
+async fn what_was_acknowledged_is_older_than_a_later_subscription() {
+    let broker = Broker::start_with("shards = 3");
+    let mut publisher = Client::v5(&broker, "publisher").await;
+    let mut subscribers = Vec::new();
+    for n in 0..6 {
+        subscribers.push(Client::v5(&broker, &format!("subscriber{n}")).await);
+    }
+    for round in 0..100 {
+        let topic = format!("t/{round}");
+        for subscriber in &mut subscribers {
+            publisher.retain(&topic, "earlier", Qos::AtLeastOnce).await;
+            let options = handling(RetainHandling::DoNotSend);
+            subscriber.subscribe(&topic, options).await;
+            publisher.publish(&topic, "later", Qos::AtLeastOnce).await;
+            assert_eq!(subscriber.payload().await, "later", "{topic}");
+            subscriber.unsubscribe(&topic).await;
+        }
+    }
+}

@@ -320,6 +320,7 @@ impl Link {
             Ok(Event::Data(bytes)) => {
                 self.heard_at.set(now);
                 self.count_progress(worker, now, bytes.len());
+                worker.read_mail();
                 self.decoder.borrow_mut().push(bytes);
             }
             Ok(Event::Pong) => {

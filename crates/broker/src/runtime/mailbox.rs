@@ -1,10 +1,13 @@
 //! What threads send to each other: new connections from the main thread, batches of messages between shards.
 //!
-//! Mail between two shards arrives in the order it was sent, one wake a batch. A mailbox that is over its bytes is never
-//! refused mail, since that would lose messages; instead shards stop reading from publishers until it is below again.
+//! Mail arrives in the order it was sent, one wake a batch, and is read before what clients sent after it: a shard tells the
+//! others before it acknowledges, so whoever acts on an acknowledgement meets its effects on every shard. A mailbox that is
+//! over its bytes is never refused mail, since that would lose messages; instead shards stop reading from publishers until it
+//! is below again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use weir_auth::Presented;
 use weir_codec::{Connect, Decoder};
@@ -64,15 +67,39 @@ pub(crate) struct Moved {
 pub(crate) struct Mailbox {
     mail: UnboundedReceiver<Mail>,
     waiting_bytes: Arc<AtomicUsize>,
+    is_closed: bool,
 }
 
 impl Mailbox {
-    pub(crate) async fn receive(&mut self) -> Option<Mail> {
-        let mail = self.mail.recv().await?;
-        if let Mail::Remote { cost_bytes, .. } = &mail {
-            self.waiting_bytes.fetch_sub(*cost_bytes, Ordering::Relaxed);
+    /// The next mail; `None` once the shard is to stop.
+    pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Mail>> {
+        if self.is_closed {
+            return Poll::Ready(None);
         }
-        Some(mail)
+        let mail = ready!(self.mail.poll_recv(cx));
+        Poll::Ready(self.take(mail))
+    }
+
+    /// Mail that has come already; `None` as well when the shard is to stop.
+    pub(crate) fn try_receive(&mut self) -> Option<Mail> {
+        let mail = self.mail.try_recv().ok();
+        self.take(mail)
+    }
+
+    /// How many have come and are not read yet.
+    pub(crate) fn len(&self) -> usize {
+        self.mail.len()
+    }
+
+    fn take(&mut self, mail: Option<Mail>) -> Option<Mail> {
+        match &mail {
+            Some(Mail::Remote { cost_bytes, .. }) => {
+                self.waiting_bytes.fetch_sub(*cost_bytes, Ordering::Relaxed);
+            }
+            Some(Mail::Shutdown) => self.is_closed = true,
+            _ => {}
+        }
+        mail.filter(|_| !self.is_closed)
     }
 }
 
@@ -103,6 +130,7 @@ impl Mailboxes {
                     Mailbox {
                         mail,
                         waiting_bytes,
+                        is_closed: false,
                     },
                 )
             })

@@ -4,7 +4,7 @@
 
 use super::mailbox::{Mail, Mailboxes};
 use super::storage::Storage;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use weir_engine::{Change, Links, Remote, ShardId, StoreTicket};
 use weir_store::Part;
 
@@ -13,6 +13,7 @@ pub(crate) struct Post {
     from: ShardId,
     mailboxes: Mailboxes,
     storage: Option<Storage>,
+    is_waiting: Cell<bool>,
     remotes: RefCell<Vec<Vec<Remote>>>,
     parts: RefCell<Vec<Part>>,
 }
@@ -22,6 +23,7 @@ impl Post {
         Self {
             from,
             storage,
+            is_waiting: Cell::new(false),
             remotes: RefCell::new((0..mailboxes.len()).map(|_| Vec::new()).collect()),
             parts: RefCell::default(),
             mailboxes,
@@ -32,6 +34,7 @@ impl Post {
     pub(crate) fn forward(&self, to: ShardId, remote: Remote) {
         if let Some(batch) = self.remotes.borrow_mut().get_mut(usize::from(to.0)) {
             batch.push(remote);
+            self.is_waiting.set(true);
         }
     }
 
@@ -43,6 +46,7 @@ impl Post {
             changes,
             links,
         });
+        self.is_waiting.set(true);
     }
 
     /// Tells another shard at once.
@@ -52,7 +56,7 @@ impl Post {
 
     /// Whether there is anything to send.
     pub(crate) fn is_waiting(&self) -> bool {
-        !self.parts.borrow().is_empty() || self.remotes.borrow().iter().any(|it| !it.is_empty())
+        self.is_waiting.get()
     }
 
     /// Whether those who are told can't keep up.
@@ -62,6 +66,9 @@ impl Post {
 
     /// Sends what was gathered.
     pub(crate) fn flush(&self) {
+        if !self.is_waiting.take() {
+            return;
+        }
         let parts = self.parts.take();
         if let (Some(storage), false) = (&self.storage, parts.is_empty()) {
             storage.send(parts);

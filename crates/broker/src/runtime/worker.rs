@@ -18,6 +18,7 @@ use crate::notify::Heart;
 use bytes::BytesMut;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -62,6 +63,7 @@ pub(crate) struct Worker {
     pub(crate) arena: RefCell<BytesMut>,
     /// What is handed out by the shard to be sent; what was sent before lends its memory.
     output: RefCell<Output>,
+    mailbox: RefCell<Mailbox>,
     post: Post,
     flush: Notify,
     flush_due: Cell<bool>,
@@ -111,6 +113,7 @@ pub(crate) fn run(start: Start, mailbox: Mailbox) {
         index: shard,
         shared,
         shard: RefCell::new(engine),
+        mailbox: RefCell::new(mailbox),
         post: Post::new(id, mailboxes, storage),
         links: RefCell::default(),
         output: RefCell::default(),
@@ -125,32 +128,17 @@ pub(crate) fn run(start: Start, mailbox: Mailbox) {
         crowd: RefCell::default(),
         heart: RefCell::new(Some(heart)),
     });
-    LocalSet::new().block_on(&runtime, live(worker, mailbox, settled));
+    LocalSet::new().block_on(&runtime, live(worker, settled));
 }
 
-async fn live(worker: Rc<Worker>, mut mailbox: Mailbox, settled: UnboundedSender<()>) {
+async fn live(worker: Rc<Worker>, settled: UnboundedSender<()>) {
     spawn_local(flusher(Rc::clone(&worker)));
     spawn_local(sweep::run(Rc::clone(&worker)));
     // What restoring the shard asked of others.
     worker.after(worker.now());
     spawn_local(begin(Rc::clone(&worker), settled));
-    while let Some(mail) = mailbox.receive().await {
-        match mail {
-            Mail::Accepted(arrival) => {
-                spawn_local(welcome(Rc::clone(&worker), *arrival));
-            }
-            Mail::Moved(moved) => worker.adopt(*moved),
-            Mail::Remote { from, batch, .. } => {
-                let now = worker.now();
-                for remote in batch {
-                    worker.handle(now, Input::Remote { from, remote });
-                }
-            }
-            Mail::PermissionsChanged => worker.handle(worker.now(), Input::PermissionsChanged),
-            Mail::Stored(ticket) => worker.handle(worker.now(), Input::Stored { ticket }),
-            Mail::StoreFull(is_full) => worker.handle(worker.now(), Input::StoreFull(is_full)),
-            Mail::Shutdown => break,
-        }
+    while let Some(mail) = poll_fn(|cx| worker.mailbox.borrow_mut().poll_receive(cx)).await {
+        worker.open_mail(mail);
     }
     worker.shut_down().await;
     if let Some(heart) = worker.heart.borrow_mut().take() {
@@ -217,6 +205,37 @@ async fn alarm(worker: Rc<Worker>) {
 impl Worker {
     pub(crate) fn now(&self) -> Instant {
         self.shared.clock.now()
+    }
+
+    /// Reads what has come from other shards, so that it is older than what a client says next.
+    pub(crate) fn read_mail(self: &Rc<Self>) {
+        let waiting = self.mailbox.borrow().len();
+        for _ in 0..waiting {
+            let mail = self.mailbox.borrow_mut().try_receive();
+            if let Some(mail) = mail {
+                self.open_mail(mail);
+            }
+        }
+    }
+
+    fn open_mail(self: &Rc<Self>, mail: Mail) {
+        let now = self.now();
+        match mail {
+            Mail::Accepted(arrival) => {
+                spawn_local(welcome(Rc::clone(self), *arrival));
+            }
+            Mail::Moved(moved) => self.adopt(*moved),
+            Mail::Remote { from, batch, .. } => {
+                for remote in batch {
+                    self.handle(now, Input::Remote { from, remote });
+                }
+            }
+            Mail::PermissionsChanged => self.handle(now, Input::PermissionsChanged),
+            Mail::Stored(ticket) => self.handle(now, Input::Stored { ticket }),
+            Mail::StoreFull(is_full) => self.handle(now, Input::StoreFull(is_full)),
+            // The mailbox keeps it: it ends with it.
+            Mail::Shutdown => {}
+        }
     }
 
     /// Hands an input to the shard and carries out what it asks for.
@@ -294,12 +313,16 @@ impl Worker {
         }
         // Taken out, so that nothing is borrowed while others are called.
         let mut output = self.output.take();
-        self.shard
-            .borrow_mut()
-            .transmit(now, link.key(), &mut output);
+        self.transmit(now, link.key(), &mut output);
         link.send(now, &output);
         self.output.replace(output);
         self.after(now);
+    }
+
+    /// Takes what the shard has for a client. Other shards and the store are told before the client is.
+    fn transmit(&self, now: Instant, key: ConnectionKey, output: &mut Output) {
+        self.shard.borrow_mut().transmit(now, key, output);
+        self.post.flush();
     }
 
     /// The link's task is over.
@@ -432,7 +455,7 @@ impl Worker {
         self.pending.borrow_mut().remove(&key);
         if let Some(link) = link {
             let mut output = Output::new();
-            self.shard.borrow_mut().transmit(now, key, &mut output);
+            self.transmit(now, key, &mut output);
             link.close(now, &output, end);
         }
         let lost = Lost::Closed;
