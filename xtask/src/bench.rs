@@ -37,6 +37,17 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure
     shell::run(&mut compare)
 }
 
+/// What a message costs a page that gets it from Weir, and from mosquitto. The arguments go to bench/browser/cost.mjs.
+pub(crate) fn browser(arguments: impl Iterator<Item = String>) -> Result<(), Failure> {
+    setup::run()?;
+    setup::debian_packages(&[("mosquitto", has_mosquitto())])?;
+    let built = build()?;
+    let mut cost = Command::new("node");
+    cost.arg(shell::root().join("bench/browser/cost.mjs"));
+    cost.arg(built.join("weir")).arg(mosquitto());
+    shell::run(cost.args(arguments))
+}
+
 fn install_peers(root: &Path, peers: &Path) -> Result<(), Failure> {
     setup::debian_packages(&[("mosquitto", has_mosquitto())])?;
     setup::node_packages(&root.join("bench/peers/aedes"))?;

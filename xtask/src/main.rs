@@ -29,6 +29,8 @@ Longer runs, each on its own:
   autobahn       every case of the Autobahn test suite that concerns us
   bench [--quick] [--rounds 5] [--scenarios A,B] [--table-only]
                  Weir, the floor under it, mosquitto, rumqttd, nats-server and Aedes; writes the table
+  browser [ROUNDS] [SECONDS]
+                 what a message from Weir and from mosquitto costs a page in Chromium
   durability [--rounds 3] [--seconds 3]
                  what it costs Weir and mosquitto that messages last; writes the table
   recovery [--sessions 100000] [--messages 1000000]
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
             .and_then(|()| check::run()),
         Some("autobahn") => autobahn::setup().and_then(|()| autobahn::run()),
         Some("bench") => bench::run(std::env::args().skip(2)),
+        Some("browser") => bench::browser(std::env::args().skip(2)),
         Some("durability") => durability::run(std::env::args().skip(2)),
         Some("recovery") => durability::recovery(std::env::args().skip(2)),
         Some("fuzz") => fuzz::run(std::env::args().nth(2).as_deref()),
