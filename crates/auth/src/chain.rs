@@ -5,6 +5,7 @@
 //! come from, so that they can be asked what became of them.
 
 use crate::acl::{Acl, Granted};
+use crate::attempts::{Attempt, Attempts};
 use crate::error::AuthError;
 use crate::presented::Presented;
 use crate::watched::{Reload, Watched};
@@ -12,7 +13,7 @@ use crate::{Exchange, Identity, Provider, Request, Verdict};
 use bytes::Bytes;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 use weir_engine::{Credentials, Permissions, Refusal, Utf8};
 
 /// Providers in the order in which they are asked.
@@ -23,6 +24,8 @@ pub struct Chain {
     anonymous: Vec<bool>,
     /// What clients may do; everything, if there is none.
     acl: Option<Arc<Watched<Acl>>>,
+    /// What makes guessers wait; nothing, if there is none.
+    attempts: Option<Attempts>,
 }
 
 /// What a client may do, and until when.
@@ -30,6 +33,8 @@ pub struct Chain {
 pub struct Admission {
     /// What it may publish and subscribe to.
     pub permissions: Arc<dyn Permissions>,
+    /// The client id that this is for.
+    pub client_id: Utf8,
     /// Who it is; `None` for the anonymous.
     pub user: Option<Utf8>,
     /// When what it showed expires; `None`: never.
@@ -52,6 +57,7 @@ pub struct Pending {
     exchange: Box<dyn Exchange>,
     client_id: Utf8,
     provider: Arc<dyn Provider>,
+    attempt: Option<Attempt>,
 }
 
 impl Chain {
@@ -62,7 +68,15 @@ impl Chain {
             providers,
             anonymous,
             acl: None,
+            attempts: None,
         }
+    }
+
+    /// Who tries passwords in vain has to wait, at most this long.
+    #[must_use]
+    pub fn with_login_delay(mut self, longest: Duration) -> Self {
+        self.attempts = Some(Attempts::new(longest));
+        self
     }
 
     /// Clients may do what this ACL file says.
@@ -90,19 +104,66 @@ impl Chain {
             credentials,
             presented,
         };
+        let mut tried = None;
         for provider in &self.providers {
+            if !self.may_try(provider, &request, &mut tried) {
+                continue;
+            }
             match provider.authenticate(&request).await {
                 Verdict::NoOpinion => {}
-                verdict => return self.judgement(provider, &credentials.client_id, verdict),
+                verdict => {
+                    let is_tried = provider.tried_user(&request).is_some();
+                    // Who proves to be somebody in another way has not guessed the password.
+                    let counts = is_tried || !matches!(verdict, Verdict::Granted(_));
+                    let attempt = tried.and_then(Result::ok).filter(|_| counts);
+                    return self.judgement(provider, &credentials.client_id, attempt, verdict);
+                }
             }
         }
-        Judgement::Decided(self.anonymous(credentials, presented))
+        match tried {
+            Some(Err(wait)) => Judgement::Decided(Err(told_to_wait(wait))),
+            tried => {
+                let answer = self.anonymous(credentials, presented);
+                self.count(tried.and_then(Result::ok), answer.as_ref().err().copied());
+                Judgement::Decided(answer)
+            }
+        }
+    }
+
+    /// Whether a provider is asked: not while a guesser has to wait. Those that nobody can guess at are.
+    fn may_try(
+        &self,
+        provider: &Arc<dyn Provider>,
+        request: &Request<'_>,
+        tried: &mut Option<Result<Attempt, Duration>>,
+    ) -> bool {
+        let Some(attempts) = &self.attempts else {
+            return true;
+        };
+        let Some(user) = provider.tried_user(request) else {
+            return true;
+        };
+        let address = request.presented.address;
+        let begin = || attempts.begin(&user, address, Instant::now());
+        tried.get_or_insert_with(begin).is_ok()
+    }
+
+    /// Remembers how a try ended. Other refusals than for a wrong password, such as that nobody could look, are none.
+    fn count(&self, attempt: Option<Attempt>, refusal: Option<Refusal>) {
+        if let (Some(attempts), Some(attempt)) = (&self.attempts, attempt) {
+            match refusal {
+                Some(Refusal::BadCredentials) => attempts.failed(attempt, Instant::now()),
+                None => attempts.succeeded(attempt, Instant::now()),
+                Some(_) => {}
+            }
+        }
     }
 
     /// Goes on with an enhanced authentication.
     pub async fn respond(&self, pending: Pending, data: Bytes) -> Judgement {
         let verdict = pending.exchange.respond(data).await;
-        self.judgement(&pending.provider, &pending.client_id, verdict)
+        let attempt = pending.attempt;
+        self.judgement(&pending.provider, &pending.client_id, attempt, verdict)
     }
 
     /// Reads again what has changed, everything if `force`.
@@ -117,13 +178,18 @@ impl Chain {
         &self,
         provider: &Arc<dyn Provider>,
         client_id: &Utf8,
+        attempt: Option<Attempt>,
         verdict: Verdict,
     ) -> Judgement {
         match verdict {
             Verdict::Granted(identity) => {
+                self.count(attempt, None);
                 Judgement::Decided(Ok(self.admit(provider, client_id, identity)))
             }
-            Verdict::Refused(refusal) => Judgement::Decided(Err(refusal)),
+            Verdict::Refused(refusal) => {
+                self.count(attempt, Some(refusal));
+                Judgement::Decided(Err(refusal))
+            }
             Verdict::NoOpinion => Judgement::Decided(Err(Refusal::BadCredentials)),
             Verdict::Challenged(data, exchange) => Judgement::Challenged(
                 data,
@@ -131,6 +197,7 @@ impl Chain {
                     exchange,
                     client_id: client_id.detached(),
                     provider: Arc::clone(provider),
+                    attempt,
                 },
             ),
         }
@@ -156,6 +223,7 @@ impl Chain {
                     None,
                     None,
                 )),
+                client_id: credentials.client_id.clone(),
                 user: None,
                 expires_at: None,
                 data: None,
@@ -182,10 +250,18 @@ impl Chain {
         };
         Admission {
             permissions: Arc::new(permissions),
+            client_id: client_id.clone(),
             user: identity.user,
             expires_at: identity.expires_at,
             data: identity.data,
         }
+    }
+}
+
+fn told_to_wait(wait: Duration) -> Refusal {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    Refusal::TooManyFailedLogins {
+        retry_seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
     }
 }
 
@@ -200,6 +276,7 @@ mod tests {
     use super::*;
     use crate::Judging;
 
+    /// `guessed` tries passwords and knows none, `granted` knows who says `right` as a password.
     #[derive(Debug)]
     struct Says(&'static str);
 
@@ -208,8 +285,19 @@ mod tests {
             self.0
         }
 
-        fn authenticate<'a>(&'a self, _: &'a Request<'a>) -> Judging<'a> {
+        fn tried_user(&self, request: &Request<'_>) -> Option<Utf8> {
+            let tries = self.0 == "guessed";
+            request.credentials.username.clone().filter(|_| tries)
+        }
+
+        fn authenticate<'a>(&'a self, request: &'a Request<'a>) -> Judging<'a> {
             let verdict = match self.0 {
+                "guessed" if request.credentials.password.is_none() => {
+                    Verdict::Refused(Refusal::BadCredentials)
+                }
+                "granted" if request.credentials.password.is_some() => {
+                    Verdict::Granted(Identity::of(Utf8::from_static("eve")))
+                }
                 "yes" => Verdict::Granted(Identity::of(Utf8::from_static("ann"))),
                 "no" => Verdict::Refused(Refusal::BadCredentials),
                 _ => Verdict::NoOpinion,
@@ -258,5 +346,39 @@ mod tests {
     async fn without_providers_nobody_looks_at_names() {
         assert_eq!(ask(&[], "u", 0).await, Ok(()));
         assert_eq!(ask(&[], "u", 1).await, Err(Refusal::NotAuthorized));
+    }
+
+    async fn log_in(chain: &Chain, password: Option<&'static [u8]>) -> Result<(), Refusal> {
+        let credentials = Credentials {
+            username: Some(Utf8::from_static("ann")),
+            password: password.map(Bytes::from_static),
+            ..Credentials::default()
+        };
+        match chain
+            .authenticate(&credentials, &Presented::default())
+            .await
+        {
+            Judgement::Decided(answer) => answer.map(drop),
+            Judgement::Challenged(..) => panic!("these providers ask nothing"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_guesser_waits_and_others_are_asked_meanwhile() {
+        let providers: [Arc<dyn Provider>; 2] =
+            [Arc::new(Says("guessed")), Arc::new(Says("granted"))];
+        let chain = Chain::new(providers.to_vec(), vec![false]);
+        let chain = chain.with_login_delay(Duration::from_secs(10));
+        for _ in 0..5 {
+            assert_eq!(log_in(&chain, None).await, Err(Refusal::BadCredentials));
+            // To be somebody else does not make the failures forgotten.
+            assert_eq!(log_in(&chain, Some(b"a token")).await, Ok(()));
+        }
+        let retry_seconds = 1;
+        assert_eq!(
+            log_in(&chain, None).await,
+            Err(Refusal::TooManyFailedLogins { retry_seconds })
+        );
+        assert_eq!(log_in(&chain, Some(b"a token")).await, Ok(()));
     }
 }

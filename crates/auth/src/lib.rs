@@ -6,6 +6,7 @@
 //! No password, token or hash is ever part of a `Debug`, an error or a log line.
 
 mod acl;
+mod attempts;
 mod certificate;
 mod chain;
 mod error;
@@ -25,7 +26,7 @@ pub use chain::{Admission, Chain, Judgement, Pending};
 pub use error::{AuthError, FileFault, LineFault};
 pub use jwt::{ClaimNames, Jwt, JwtSettings, KeySource, TokenSource};
 pub use password::{Password, PasswordFile};
-pub use presented::{ClientCertificate, Presented};
+pub use presented::{ClientCertificate, Presented, network};
 pub use watched::Reload;
 pub use webhook::{Webhook, WebhookSettings};
 
@@ -78,6 +79,12 @@ pub trait Provider: Debug + Send + Sync {
     fn reload(&self, force: bool) -> Vec<Reload> {
         let _ = force;
         Vec::new()
+    }
+
+    /// The user whose password is tried, where somebody could guess it: too many failures make the next one wait.
+    fn tried_user(&self, request: &Request<'_>) -> Option<Utf8> {
+        let _ = request;
+        None
     }
 
     /// Whether it has this method of enhanced authentication.

@@ -7,7 +7,7 @@
 use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderName};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// What a client showed before its CONNECT.
 #[derive(Clone, Default)]
@@ -89,6 +89,17 @@ impl fmt::Debug for Presented {
             .field("is_encrypted", &self.is_encrypted)
             .field("certificate", &self.certificate)
             .finish_non_exhaustive()
+    }
+}
+
+/// What counts as one address: in IPv6 a whole /64, since any host has as many of it as it likes.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+        }
     }
 }
 

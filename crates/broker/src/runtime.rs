@@ -7,10 +7,12 @@ mod arrival;
 mod authenticate;
 mod clock;
 mod contest;
+mod crowd;
 mod doorkeeper;
 mod link;
 mod listener;
 mod mailbox;
+mod pace;
 mod peer;
 mod post;
 mod proxy;
@@ -29,6 +31,7 @@ use crate::config::{Bind, Config};
 use crate::notify::{self, Watchdog};
 pub(crate) use authenticate::chain;
 use clock::Clock;
+use crowd::{Bounds, Crowd};
 use doorkeeper::Doorkeeper;
 use listener::Listening;
 use mailbox::{Mail, Mailbox, Mailboxes};
@@ -43,7 +46,7 @@ use tls::{Keeper, Tls, TlsFault};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use weir_auth::{AuthError, Chain};
-use weir_engine::{Settings, Stats};
+use weir_engine::{Settings, Stats, Utf8};
 
 /// What all threads share.
 pub(crate) struct Shared {
@@ -51,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) providers: Chain,
     pub(crate) doorkeeper: Arc<Doorkeeper>,
+    /// By user; nobody is counted where nothing is limited.
+    pub(crate) users: Arc<Crowd<Utf8>>,
     /// Of each listener that has TLS.
     pub(crate) tls: Vec<Option<Arc<Tls>>>,
     store: Option<Arc<Load>>,
@@ -135,6 +140,11 @@ pub(crate) fn run(config: Config) -> Result<(), RunError> {
         store: storage.as_ref().map(Storage::load),
         providers: chain(&config).map_err(RunError::Auth)?,
         doorkeeper: Arc::new(Doorkeeper::new(&config.limits)),
+        users: Arc::new(Crowd::new(Bounds {
+            at_once: config.limits.max_connections_per_user,
+            per_second: config.limits.max_handshakes_per_second_per_user,
+            rates: config.limits.of_user,
+        })),
         tls: certificates(&config).map_err(RunError::Tls)?,
         stats: (0..shards).map(|_| Mutex::default()).collect(),
         watchdog_timeout: notify::watchdog_timeout(),

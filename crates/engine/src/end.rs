@@ -39,6 +39,8 @@ pub enum End {
     ReauthenticationRefused(Refusal),
     /// A subscription of the client is not allowed any more, or the client itself.
     PermissionWithdrawn,
+    /// The client has sent more than it may for a long time, although it was read from no faster than that.
+    RateExceeded,
     /// The server is shutting down.
     Shutdown,
 }
@@ -70,6 +72,15 @@ pub enum Refusal {
     TooManySessions,
     /// The store has no room for a session that lasts.
     StoreFull,
+    /// The user has as many connections as it may have.
+    TooManyOfUser,
+    /// The user began more connections within a second than it may.
+    UserTooFast,
+    /// Too many logins failed, of this user or from its address, to look at another one yet.
+    TooManyFailedLogins {
+        /// How long to wait.
+        retry_seconds: u32,
+    },
     /// Another connection has the client id and keeps it, after too many takeovers.
     Contested {
         /// How long to leave it alone.
@@ -143,6 +154,7 @@ impl End {
             Self::ReauthenticationRefused(_) | Self::PermissionWithdrawn => {
                 ReasonCode::NotAuthorized
             }
+            Self::RateExceeded => ReasonCode::MessageRateTooHigh,
             Self::Shutdown => ReasonCode::ServerShuttingDown,
         }
     }
@@ -161,7 +173,13 @@ impl End {
             Self::Lost(Lost::Transport { close_code, .. }) => *close_code,
             // Codes of our own, 4000 and the reason code, so that a page knows not to come back at once.
             Self::TakenOver => 4142,
-            Self::Refused(Refusal::Contested { .. }) => 4159,
+            Self::RateExceeded => 4150,
+            Self::Refused(
+                Refusal::Contested { .. }
+                | Refusal::UserTooFast
+                | Refusal::TooManyFailedLogins { .. },
+            ) => 4159,
+            Self::Refused(Refusal::TooManyOfUser) => 4151,
             Self::Refused(_)
             | Self::KeepAliveTimeout
             | Self::ConnectTimeout
@@ -199,6 +217,17 @@ impl End {
 }
 
 impl Refusal {
+    /// How long to stay away, where that is all that is asked.
+    pub(crate) const fn retry_seconds(self) -> Option<u32> {
+        match self {
+            Self::Contested { retry_seconds } | Self::TooManyFailedLogins { retry_seconds } => {
+                Some(retry_seconds)
+            }
+            Self::UserTooFast => Some(1),
+            _ => None,
+        }
+    }
+
     const fn reason_code(self) -> ReasonCode {
         match self {
             Self::ClientIdInvalid => ReasonCode::ClientIdentifierNotValid,
@@ -211,8 +240,12 @@ impl Refusal {
             Self::WillTopicInvalid => ReasonCode::TopicNameInvalid,
             Self::BadAuthenticationMethod => ReasonCode::BadAuthenticationMethod,
             Self::AuthenticationUnavailable => ReasonCode::ServerUnavailable,
-            Self::TooManySessions | Self::StoreFull => ReasonCode::QuotaExceeded,
-            Self::Contested { .. } => ReasonCode::ConnectionRateExceeded,
+            Self::TooManySessions | Self::TooManyOfUser | Self::StoreFull => {
+                ReasonCode::QuotaExceeded
+            }
+            Self::Contested { .. } | Self::UserTooFast | Self::TooManyFailedLogins { .. } => {
+                ReasonCode::ConnectionRateExceeded
+            }
         }
     }
 }
@@ -255,6 +288,7 @@ impl fmt::Display for End {
             Self::CredentialsExpired => f.write_str("credentials expired"),
             Self::ReauthenticationRefused(refusal) => write!(f, "refused again: {refusal}"),
             Self::PermissionWithdrawn => f.write_str("permission withdrawn"),
+            Self::RateExceeded => f.write_str("more is sent than may be, for too long"),
             Self::Shutdown => f.write_str("server shutting down"),
         }
     }
@@ -269,6 +303,14 @@ impl fmt::Display for Refusal {
                     "client identifier in use by another connection; leave it alone for {retry_seconds} seconds"
                 );
             }
+            Self::TooManyFailedLogins { retry_seconds } => {
+                return write!(
+                    f,
+                    "too many failed logins; try again in {retry_seconds} seconds"
+                );
+            }
+            Self::TooManyOfUser => "the user has as many connections as it may have",
+            Self::UserTooFast => "the user began too many connections; try again in a second",
             Self::ClientIdInvalid => "client identifier not valid",
             Self::BadCredentials => "bad user name or password",
             Self::NotAuthorized => "not authorized",

@@ -44,6 +44,11 @@ pub enum Input {
         /// How.
         lost: Lost,
     },
+    /// The client sends more than it may, for so long that it is not read from more slowly any more.
+    RateExceeded {
+        /// Who.
+        connection: ConnectionKey,
+    },
     /// The last answer to [`Effect::Authenticate`].
     Authenticated {
         /// Whose.

@@ -46,6 +46,7 @@ mod id;
 mod inflight;
 mod input;
 mod journal;
+mod label;
 mod message;
 mod permission;
 mod promises;

@@ -129,6 +129,7 @@ impl Shard {
                 version,
             } => self.handle_malformed(now, connection, error, version),
             Input::Closed { connection, lost } => self.handle_closed(now, connection, lost),
+            Input::RateExceeded { connection } => self.end(now, connection, End::RateExceeded),
             Input::Authenticated { connection, answer } => {
                 self.handle_authenticated(now, connection, answer);
             }
@@ -178,6 +179,14 @@ impl Shard {
             }
             Phase::Closing => false,
         }
+    }
+
+    /// Whether somebody is connected with this client id.
+    #[must_use]
+    pub fn is_connected(&self, client_id: &Utf8) -> bool {
+        let session = self.by_client_id.get(client_id);
+        let session = session.and_then(|key| self.roster.sessions.get(*key));
+        session.is_some_and(|session| session.connection.is_some())
     }
 
     /// The next thing asked of the world.

@@ -2,6 +2,7 @@
 //!
 //! Every test starts a broker of its own, with files of its own.
 
+mod limits;
 mod passwords;
 mod permissions;
 mod scratch;

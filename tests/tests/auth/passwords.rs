@@ -12,7 +12,7 @@ use weir_tests::packets::{connect, properties, text};
 use weir_tests::{Broker, Client, weir};
 
 /// Written by Debian's mosquitto_passwd for the password `secret one`.
-const MOSQUITTO: &str = "# by mosquitto_passwd 2.0.11
+pub(crate) const MOSQUITTO: &str = "# by mosquitto_passwd 2.0.11
 old:$6$OumHQDSJsyp0b4W4$D79LVQ6i64HK2/nfzQUHvgbjQoqgbyd4cwWTLXcPENsBzJxOjqITqkCX10rqUyA+olFkqKIat0DcGQ921a5A+A==
 ann:$7$101$yrSdazRk9AXaTc+S$xZajRwynh7y56GkNJ05xvjoU8fzFR09a9AJ5nyjkAoU5B8FT3XnX6mYvTyAw7ImJCK4QL9TULxoYEmhsxaS8kA==
 ";

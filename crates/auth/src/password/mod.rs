@@ -114,6 +114,21 @@ impl Provider for Password {
         Box::pin(self.judge(request))
     }
 
+    fn tried_user(&self, request: &Request<'_>) -> Option<Utf8> {
+        let credentials = request.credentials;
+        match credentials.method.as_deref() {
+            Some(SCRAM_SHA_256) => {
+                let first = ClientFirst::parse(credentials.data.as_deref()?)?;
+                Utf8::try_from(first.user.as_str()).ok()
+            }
+            Some(_) => None,
+            None => {
+                let user = credentials.username.clone()?;
+                credentials.password.is_some().then_some(user)
+            }
+        }
+    }
+
     fn still_admits(&self, user: &str) -> bool {
         self.passwords.current().has(user)
     }

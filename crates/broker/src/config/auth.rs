@@ -4,10 +4,12 @@
 //! let in only if that is said.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::document::Document;
 use super::listener::Listener;
 use super::provider::Provider;
+use super::section::Section;
 
 /// Who may connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub(crate) struct Auth {
     pub(crate) acl_file: Option<PathBuf>,
     /// Passwords that are checked at a time.
     pub(crate) hashes_at_once: usize,
+    /// The longest that a user or address has to wait after failed logins; `None` for not at all.
+    pub(crate) login_delay: Option<Duration>,
     /// Who judges the others, in this order.
     pub(crate) providers: Vec<Provider>,
 }
@@ -60,9 +64,16 @@ impl Auth {
             anonymous,
             acl_file: acl_file.filter(|file| !file.is_empty()).map(PathBuf::from),
             hashes_at_once: section.integer("hashes_at_once", 1, 1..=1024, "passwords"),
+            login_delay: login_delay(&section),
             providers,
         }
     }
+}
+
+/// Zero: no delay.
+fn login_delay(section: &Section<'_, '_>) -> Option<Duration> {
+    let seconds: u64 = section.integer("max_login_delay_seconds", 10, 0..=3600, "seconds");
+    (seconds > 0).then(|| Duration::from_secs(seconds))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 
 use super::error::Fault;
+use super::rates::Rates;
 use super::section::Section;
 
 const KIB: i64 = 1024;
@@ -26,6 +27,18 @@ pub(crate) struct Limits {
     pub(crate) max_connections_per_address: Option<NonZeroUsize>,
     /// Connections begun in a second from one address; `None` for no limit.
     pub(crate) max_handshakes_per_second_per_address: Option<NonZeroU32>,
+    /// Connections open at a time of one user; `None` for no limit.
+    pub(crate) max_connections_per_user: Option<NonZeroUsize>,
+    /// Connections begun in a second by one user; `None` for no limit.
+    pub(crate) max_handshakes_per_second_per_user: Option<NonZeroU32>,
+    /// What one client may send in a second.
+    pub(crate) of_client: Rates,
+    /// What all clients of one user may.
+    pub(crate) of_user: Rates,
+    /// What all clients from one address may.
+    pub(crate) of_address: Rates,
+    /// How long a client may send more than that before its connection ends, in seconds; `None` for ever.
+    pub(crate) overrun_seconds: Option<NonZeroU32>,
     /// The request line and headers of an upgrade or another HTTP request, in bytes.
     pub(crate) max_header_bytes: usize,
     /// A packet received after CONNECT was accepted; the Maximum Packet Size of CONNACK, in bytes.
@@ -72,12 +85,36 @@ impl Limits {
         let packet_bytes = from.integer("max_packet_bytes", MIB, 128..=MAX_PACKET_BYTES, "bytes");
         Self {
             max_connections: count(connections),
-            max_connections_per_address: per_address(from),
-            max_handshakes_per_second_per_address: NonZeroU32::new(from.integer(
+            max_connections_per_address: connections_of(from, "max_connections_per_address"),
+            max_handshakes_per_second_per_address: handshakes_of(
+                from,
                 "max_handshakes_per_second_per_address",
-                0,
-                0..=1_000_000,
-                "handshakes",
+            ),
+            max_connections_per_user: connections_of(from, "max_connections_per_user"),
+            max_handshakes_per_second_per_user: handshakes_of(
+                from,
+                "max_handshakes_per_second_per_user",
+            ),
+            of_client: Rates::resolve(
+                from,
+                "max_publishes_per_second_per_client",
+                "max_bytes_per_second_per_client",
+            ),
+            of_user: Rates::resolve(
+                from,
+                "max_publishes_per_second_per_user",
+                "max_bytes_per_second_per_user",
+            ),
+            of_address: Rates::resolve(
+                from,
+                "max_publishes_per_second_per_address",
+                "max_bytes_per_second_per_address",
+            ),
+            overrun_seconds: NonZeroU32::new(from.integer(
+                "overrun_seconds",
+                60,
+                0..=3600,
+                "seconds",
             )),
             max_header_bytes: bytes(from, "max_header_bytes", 40 * KIB, 8 * KIB..=MIB),
             max_packet_bytes: u32::try_from(packet_bytes).unwrap_or(u32::MAX),
@@ -116,14 +153,14 @@ fn aliases(from: &Section<'_, '_>, key: &'static str) -> u16 {
 }
 
 /// Zero: no limit.
-fn per_address(from: &Section<'_, '_>) -> Option<NonZeroUsize> {
-    let connections: i64 = from.integer(
-        "max_connections_per_address",
-        0,
-        0..=10_000_000,
-        "connections",
-    );
+fn connections_of(from: &Section<'_, '_>, key: &'static str) -> Option<NonZeroUsize> {
+    let connections: i64 = from.integer(key, 0, 0..=10_000_000, "connections");
     NonZeroUsize::new(count(connections))
+}
+
+/// Zero: no limit.
+fn handshakes_of(from: &Section<'_, '_>, key: &'static str) -> Option<NonZeroU32> {
+    NonZeroU32::new(from.integer(key, 0, 0..=1_000_000, "handshakes"))
 }
 
 fn expiry_seconds(from: &Section<'_, '_>) -> u32 {

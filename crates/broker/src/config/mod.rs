@@ -15,6 +15,7 @@ mod limits;
 mod listener;
 mod provider;
 mod proxies;
+mod rates;
 #[cfg(test)]
 mod reference;
 mod section;
@@ -36,6 +37,7 @@ pub(crate) use limits::Limits;
 pub(crate) use listener::{Listener, Protocol};
 pub(crate) use provider::Provider;
 pub(crate) use proxies::TrustedProxies;
+pub(crate) use rates::Rates;
 pub(crate) use settings::{Log, LogFormat, LogLevel, Timing, Tolerate};
 pub(crate) use store::{Durability, Store};
 

@@ -3,17 +3,19 @@
 //! Each question is a task of its own on the shard's thread; it waits without holding anything up. The answer goes back as an
 //! input, even if the client is gone by then: the engine knows.
 
+use super::crowd::Excess;
+use super::link::Link;
 use super::worker::Worker;
 use crate::config::{Config, Provider as Configured};
 use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 use weir_auth::{
     Admission, AuthError, Certificate, Chain, Judgement, Jwt, Password, Presented, Provider,
     Webhook,
 };
-use weir_engine::{ConnectionKey, Credentials, Grant, Input, Instant, Refusal};
+use weir_engine::{ConnectionKey, Credentials, Grant, Input, Instant as Moment, Refusal};
 
 /// The providers that are configured.
 ///
@@ -32,7 +34,10 @@ pub(crate) fn chain(config: &Config) -> Result<Chain, AuthError> {
     }
     let listeners = config.listeners.iter();
     let anonymous = listeners.map(|listener| config.lets_anonymous_in(listener));
-    let chain = Chain::new(providers, anonymous.collect());
+    let mut chain = Chain::new(providers, anonymous.collect());
+    if let Some(longest) = auth.login_delay {
+        chain = chain.with_login_delay(longest);
+    }
     match &auth.acl_file {
         Some(file) => chain.with_acl_file(file),
         None => Ok(chain),
@@ -54,6 +59,30 @@ pub(crate) async fn judge(
     tell(&worker, connection, judgement);
 }
 
+/// An admitted client is one of its user's connections, if they may have one more.
+fn seat(
+    worker: &Worker,
+    link: Option<&Rc<Link>>,
+    admission: Admission,
+) -> Result<Admission, Refusal> {
+    let users = &worker.shared.users;
+    let (Some(link), Some(user), true) = (link, &admission.user, users.bounds().are_limited())
+    else {
+        return Ok(admission);
+    };
+    if link.has_seat() {
+        return Ok(admission);
+    }
+    // Who takes over from itself is none more.
+    let replaces = worker.is_connected(&admission.client_id);
+    match users.enter(user.detached(), replaces, Instant::now()) {
+        Ok(seat) => link.take_seat(seat, &worker.shared.config.limits),
+        Err(Excess::TooMany) => return Err(Refusal::TooManyOfUser),
+        Err(Excess::TooFast) => return Err(Refusal::UserTooFast),
+    }
+    Ok(admission)
+}
+
 /// Goes on with an enhanced authentication.
 pub(crate) async fn respond(worker: Rc<Worker>, connection: ConnectionKey, data: Bytes) {
     let pending = worker.pending.borrow_mut().remove(&connection);
@@ -70,7 +99,9 @@ fn tell(worker: &Rc<Worker>, connection: ConnectionKey, judgement: Judgement) {
     let input = match judgement {
         Judgement::Decided(answer) => Input::Authenticated {
             connection,
-            answer: answer.map(|admission| grant(now, admission)),
+            answer: answer
+                .and_then(|admission| seat(worker, link.as_ref(), admission))
+                .map(|admission| grant(now, admission)),
         },
         Judgement::Challenged(data, pending) => {
             if link.is_some() {
@@ -85,7 +116,7 @@ fn tell(worker: &Rc<Worker>, connection: ConnectionKey, judgement: Judgement) {
     }
 }
 
-fn grant(now: Instant, admission: Admission) -> Grant {
+fn grant(now: Moment, admission: Admission) -> Grant {
     Grant {
         permissions: admission.permissions,
         user: admission.user,
@@ -97,7 +128,7 @@ fn grant(now: Instant, admission: Admission) -> Grant {
 }
 
 /// When a moment of the wall clock is for the engine.
-fn moment(now: Instant, wall_now: SystemTime, at: SystemTime) -> Instant {
+fn moment(now: Moment, wall_now: SystemTime, at: SystemTime) -> Moment {
     let left = at.duration_since(wall_now).unwrap_or_default();
     now.plus_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
 }
@@ -109,9 +140,9 @@ mod tests {
 
     #[test]
     fn a_moment_is_as_far_away_for_the_engine_as_on_the_wall() {
-        let (now, wall) = (Instant::from_millis(500), SystemTime::now());
+        let (now, wall) = (Moment::from_millis(500), SystemTime::now());
         let later = wall + Duration::from_millis(1500);
-        assert_eq!(moment(now, wall, later), Instant::from_millis(2000));
+        assert_eq!(moment(now, wall, later), Moment::from_millis(2000));
         assert_eq!(moment(now, later, wall), now, "the past is now");
     }
 }

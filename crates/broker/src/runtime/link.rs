@@ -6,18 +6,23 @@
 //!
 //! No borrow is held while the engine is called, since its effects come back to the link.
 
+mod pacing;
+
+use super::crowd::Seat;
 use super::doorkeeper::Admission;
 use super::mailbox::Moved;
+use super::pace::Pace;
 use super::peer::Peer;
 use super::transport::Transport;
 use super::worker::Worker;
+use crate::config::Limits;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use tokio::time::timeout;
 use weir_auth::Presented;
-use weir_codec::{Connect, Decoder, Output, Utf8};
+use weir_codec::{Connect, Decoder, Output, Packet, Utf8};
 use weir_engine::{ConnectionKey, End, Input, Instant, Lost, ShardId, Welcome};
 use weir_ws::{CloseCode, ConnectionError, Event};
 
@@ -33,6 +38,10 @@ pub(crate) struct Link {
     peer: Peer,
     client_id: RefCell<Option<Utf8>>,
     admission: RefCell<Option<Admission>>,
+    /// Among the connections of its user, where those are counted.
+    seat: RefCell<Option<Seat<Utf8>>>,
+    /// `None` where nothing is limited.
+    pace: RefCell<Option<Box<Pace>>>,
     /// `None` once it has left for another shard.
     transport: RefCell<Option<Transport>>,
     /// What the client showed before its CONNECT, until somebody judges it.
@@ -90,6 +99,8 @@ impl Link {
             peer,
             client_id: RefCell::default(),
             admission: RefCell::new(Some(admission)),
+            seat: RefCell::default(),
+            pace: RefCell::default(),
             transport: RefCell::new(Some(transport)),
             presented: RefCell::new(presented),
             decoder: RefCell::new(decoder),
@@ -103,9 +114,10 @@ impl Link {
         }
     }
 
-    /// The engine knows the link under `key` from now on.
-    pub(crate) fn begin(&self, key: ConnectionKey, now: Instant) {
+    /// The engine knows the link under `key` from now on, and what it sends is measured.
+    pub(crate) fn begin(&self, key: ConnectionKey, now: Instant, limits: &Limits) {
         self.key.set(key);
+        self.measure(limits);
         self.heard_at.set(now);
         self.sent_at.set(now);
     }
@@ -167,6 +179,8 @@ impl Link {
     pub(crate) fn close(&self, now: Instant, output: &Output, end: End) {
         self.send(now, output);
         self.ended.set(true);
+        // Whoever takes its place need not wait until it has closed.
+        self.seat.take();
         self.log_end(end);
         // A transport that is gone, or that the client has closed, is not told anything.
         if !matches!(end, End::Lost(Lost::Closed | Lost::Reset)) {
@@ -250,9 +264,16 @@ impl Link {
         for _ in 0..READS_PER_TURN {
             let now = worker.now();
             self.poll_unblock(worker, now, cx);
+            if !self.is_over() && self.rests(worker, now, cx) {
+                return Poll::Pending;
+            }
             self.take_packets(worker, now);
+            self.end_overrun(worker, now);
             if self.is_over() {
                 return Poll::Ready(());
+            }
+            if self.rests(worker, now, cx) {
+                return Poll::Pending;
             }
             self.paused.set(!worker.accepts_packets(self.key()));
             if self.paused.get() {
@@ -263,7 +284,10 @@ impl Link {
                 return Poll::Pending;
             }
             match self.poll_read(worker, cx) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.is_quiet();
+                    return Poll::Pending;
+                }
                 Poll::Ready(event) => self.take_event(worker, now, event),
             }
         }
@@ -283,10 +307,15 @@ impl Link {
     }
 
     fn take_packets(&self, worker: &Rc<Worker>, now: Instant) {
-        while !self.is_over() && worker.accepts_packets(self.key()) {
+        while !self.is_over() && worker.accepts_packets(self.key()) && !self.is_resting() {
             let next = self.decoder.borrow_mut().next_packet();
             match next {
-                Ok(Some(packet)) => worker.packet(now, self.key(), packet),
+                Ok(Some(packet)) => {
+                    if matches!(packet, Packet::Publish(_)) {
+                        self.book(worker, now, 1, 0);
+                    }
+                    worker.packet(now, self.key(), packet);
+                }
                 Ok(None) => return,
                 Err(error) => {
                     let connection = self.key();
@@ -320,6 +349,7 @@ impl Link {
             Ok(Event::Data(bytes)) => {
                 self.heard_at.set(now);
                 self.count_progress(worker, now, bytes.len());
+                self.book(worker, now, 0, bytes.len() as u64);
                 worker.read_mail();
                 self.decoder.borrow_mut().push(bytes);
             }

@@ -102,6 +102,9 @@ fn connects() -> Vec<(ConnectRefusal, &'static str)> {
         ConnectRefusal::AnonymousNotAllowed => ConnectRefusal::AnonymousNotAllowed, "nobody_is_accepted_where_anonymous_is_switched_off";
         ConnectRefusal::ClientIdOfAnother => ConnectRefusal::ClientIdOfAnother, "a_session_is_not_given_to_another_user";
         ConnectRefusal::TooManySessions => ConnectRefusal::TooManySessions, "";
+        ConnectRefusal::TooManyOfUser => ConnectRefusal::TooManyOfUser, "one_user_has_so_many_connections_and_takes_over_its_own";
+        ConnectRefusal::UserTooFast => ConnectRefusal::UserTooFast, "a_user_that_connects_too_fast_is_told_when_to_come_back";
+        ConnectRefusal::TooManyFailedLogins { .. } => ConnectRefusal::TooManyFailedLogins { retry_seconds: 10 }, "a_guesser_has_to_wait_and_an_honest_user_has_not";
         ConnectRefusal::StoreFull => ConnectRefusal::StoreFull, "a_full_store_refuses_what_it_would_have_to_keep";
         ConnectRefusal::Contested { .. } => ConnectRefusal::Contested { retry_seconds: 30 }, "a_takeover_loop_ends_and_leaves_one_in_peace";
     )
@@ -146,6 +149,7 @@ fn ends() -> Vec<(End, &'static str)> {
         End::CredentialsExpired => End::CredentialsExpired, "credentials_end_the_connection_to_the_second_and_the_will_is_published";
         End::ReauthenticationRefused(_) => End::ReauthenticationRefused(ConnectRefusal::NotAuthorized), "a_renewal_that_is_refused_ends_the_connection";
         End::PermissionWithdrawn => End::PermissionWithdrawn, "";
+        End::RateExceeded => End::RateExceeded, "who_sends_more_than_it_may_for_long_is_disconnected";
         End::Shutdown => End::Shutdown, "everybody_is_told_and_the_process_ends_with_status_0";
         End::Lost(Lost::Closed) => End::Lost(Lost::Closed), "a_close_without_disconnect_publishes_the_will";
         End::Lost(Lost::Reset) => End::Lost(Lost::Reset), "a_lost_connection_publishes_the_will";

@@ -5,12 +5,13 @@
 //! flush is a task of its own that is woken by the first thing to send: tokio runs it after the tasks that were
 //! ready before.
 
+mod entrance;
+
 use super::Shared;
-use super::arrival;
 use super::authenticate;
 use super::contest;
-use super::link::{self, Link};
-use super::mailbox::{Arrival, Mail, Mailbox, Mailboxes, Moved};
+use super::link::Link;
+use super::mailbox::{Mail, Mailbox, Mailboxes};
 use super::post::Post;
 use super::storage::Storage;
 use super::sweep;
@@ -28,7 +29,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant as SystemInstant, sleep_until, timeout_at};
 use weir_auth::Pending;
-use weir_codec::{Output, Packet};
+use weir_codec::{Output, Packet, Utf8};
 use weir_engine::{
     ConnectionKey, Effect, End, Input, Instant, Lost, Record, Settings, Shard, ShardId,
 };
@@ -155,25 +156,6 @@ async fn begin(worker: Rc<Worker>, settled: UnboundedSender<()>) {
     alarm(worker).await;
 }
 
-/// The handshake of a new connection; then the link's own task, so that nothing of this one stays.
-async fn welcome(worker: Rc<Worker>, arrival: Arrival) {
-    let patience = worker.shared.config.timing.handshake;
-    let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-    // One deadline for all of it: from the PROXY header to the CONNECT.
-    let deadline = worker.now().plus_millis(patience);
-    let until = worker.shared.clock.system(deadline);
-    if let Some(arrived) = arrival::receive(&worker.shared, arrival, until).await {
-        let link = Link::new(
-            arrived.transport,
-            arrived.admission,
-            arrived.peer,
-            Some(arrived.presented),
-            worker.decoder(),
-        );
-        worker.open(link, deadline);
-    }
-}
-
 /// Flushes once a turn.
 async fn flusher(worker: Rc<Worker>) {
     loop {
@@ -222,7 +204,7 @@ impl Worker {
         let now = self.now();
         match mail {
             Mail::Accepted(arrival) => {
-                spawn_local(welcome(Rc::clone(self), *arrival));
+                spawn_local(entrance::welcome(Rc::clone(self), *arrival));
             }
             Mail::Moved(moved) => self.adopt(*moved),
             Mail::Remote { from, batch, .. } => {
@@ -259,6 +241,11 @@ impl Worker {
     /// Whether this connection may be read from now.
     pub(crate) fn accepts_packets(&self, connection: ConnectionKey) -> bool {
         self.shard.borrow().accepts_packets(connection)
+    }
+
+    /// Whether somebody is connected with this client id.
+    pub(crate) fn is_connected(&self, client_id: &Utf8) -> bool {
+        self.shard.borrow().is_connected(client_id)
     }
 
     pub(crate) fn is_crowded(&self) -> bool {
@@ -331,50 +318,6 @@ impl Worker {
         if self.tasks.get() == 0 {
             self.emptied.notify_one();
         }
-    }
-
-    /// Takes a link's transport away to its home shard.
-    pub(crate) fn send_home(&self, to: ShardId, moved: Moved) {
-        self.post.send(to, Mail::Moved(Box::new(moved)));
-    }
-
-    fn decoder(&self) -> weir_codec::Decoder {
-        weir_codec::Decoder::server(self.shared.config.limits.max_unauthenticated_packet_bytes)
-    }
-
-    fn open(self: &Rc<Self>, link: Link, deadline: Instant) -> Rc<Link> {
-        let now = self.now();
-        let key = self.shard.borrow_mut().open(now, deadline);
-        link.begin(key, now);
-        let listener = link.listener();
-        if let Some(listener) = listener.and_then(|it| self.shared.config.listeners.get(it)) {
-            let policy = listener.slow_reader;
-            self.shard.borrow_mut().set_slow_reader(key, policy);
-        }
-        let link = Rc::new(link);
-        self.links.borrow_mut().insert(key, Rc::clone(&link));
-        self.tasks.set(self.tasks.get() + 1);
-        spawn_local(link::drive(Rc::clone(self), Rc::clone(&link)));
-        self.after(now);
-        link
-    }
-
-    fn adopt(self: &Rc<Self>, moved: Moved) {
-        let transport = match moved.transport.settle() {
-            Ok(transport) => transport,
-            Err(error) => {
-                return tracing::warn!(%error, peer = %moved.peer, "can't take over a connection");
-            }
-        };
-        let link = Link::new(
-            transport,
-            moved.admission,
-            moved.peer,
-            moved.presented,
-            moved.decoder,
-        );
-        let link = self.open(link, moved.deadline);
-        self.packet(self.now(), link.key(), Packet::Connect(moved.connect));
     }
 
     /// After anything was told to the shard: its effects, its flush, its alarm.

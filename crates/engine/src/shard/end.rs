@@ -5,7 +5,7 @@
 
 use super::{Shard, drain};
 use crate::connection::{Connection, Phase};
-use crate::end::{End, Lost, Refusal, Violation};
+use crate::end::{End, Lost, Violation};
 use crate::id::{ConnectionKey, MessageNumber, SessionKey};
 use crate::input::{Effect, Report};
 use crate::session::{Session, Will};
@@ -303,8 +303,10 @@ fn explain(connection: &Connection, end: End) -> Properties {
     let mut properties = Properties::default();
     if explains(connection) {
         properties.push(Property::ReasonString(&end.to_string()));
-        if let End::Refused(Refusal::Contested { retry_seconds }) = end {
-            let seconds = retry_seconds.to_string();
+        if let End::Refused(refusal) = end
+            && let Some(seconds) = refusal.retry_seconds()
+        {
+            let seconds = seconds.to_string();
             properties.push(Property::UserProperty("weir-retry-after-seconds", &seconds));
         }
     }
