@@ -96,6 +96,8 @@ def weirs(lines, port):
         elif name in COUNTERPARTS and int(value) >= COUNTERPARTS[name][2]:
             section, keys, _ = COUNTERPARTS[name]
             sections[section].update(dict.fromkeys(keys, value))
+        elif name == "acl_file":
+            sections["auth"]["acl_file"] = f'"{value}"'
         elif name not in ("port", "listener", "log_type") and [name, value] != ["persistence", "false"]:
             sys.exit(f"{NOT_APPLICABLE}{name} {value}")
     # With more, the turns that 02-shared-qos0-v5 expects within a group are those of each shard.

@@ -1,7 +1,7 @@
 """The interoperability tests of paho.mqtt.testing, from a checkout that the caller has.
 
-One broker serves all tests of a version, with the one setting that the tests ask for and both brokers have: a Server
-Keep Alive of 60 seconds.
+One broker serves all tests of a version, with what the tests ask for: a Server Keep Alive of 60 seconds, and a topic that
+nobody may subscribe to.
 """
 
 import os
@@ -36,8 +36,12 @@ class Suite:
         os.makedirs(folder)
         port = broker.free_port()
         stand_in(folder + "/broker", kind, program, "plain")
+        rules = folder + "/rules"
+        with open(rules, "w") as file:
+            # In an ACL file, too, a wildcard does not match a leading $.
+            file.write("topic readwrite #\ntopic readwrite $TopicA/#\ntopic deny test/nosubscribe\n")
         with open(folder + "/broker.conf", "w") as file:
-            file.write(f"listener {port}\nallow_anonymous true\nmax_keepalive 60\n")
+            file.write(f"listener {port}\nallow_anonymous true\nmax_keepalive 60\nacl_file {rules}\n")
         started = subprocess.Popen([folder + "/broker", "-c", folder + "/broker.conf"], start_new_session=True)
         try:
             broker.wait_for(port)
