@@ -9,6 +9,7 @@ mod clock;
 mod contest;
 mod crowd;
 mod doorkeeper;
+mod ending;
 mod link;
 mod listener;
 mod mailbox;
@@ -185,8 +186,13 @@ pub(crate) fn run(config: Config) -> Result<(), RunError> {
         .map_err(RunError::Start)?;
     let keeper = Keeper::start(shared.tls.iter().flatten().cloned().collect());
     let keeper = keeper.map_err(RunError::Start)?;
-    let ended = runtime.block_on(serve(&shared, &mailboxes, &keeper, deaths, settling));
-    mailboxes.to_all(|| Mail::Shutdown);
+    let ended = runtime.block_on(async {
+        let mut calls = (settling, deaths);
+        let ended = serve(&shared, &mailboxes, &keeper, &mut calls).await;
+        let dead = usize::from(matches!(ended, Err(RunError::ShardDied)));
+        wind_down(&mailboxes, shards - dead, calls).await;
+        ended
+    });
     let joined = threads.into_iter().map(thread::JoinHandle::join);
     let died = joined.filter(Result::is_err).count() > 0;
     let store_died = store_thread.is_some_and(|thread| thread.join().is_err());
@@ -203,8 +209,7 @@ async fn serve(
     shared: &Arc<Shared>,
     mailboxes: &Mailboxes,
     keeper: &Keeper,
-    mut deaths: UnboundedReceiver<()>,
-    mut settling: UnboundedReceiver<()>,
+    (settling, deaths): &mut (UnboundedReceiver<()>, UnboundedReceiver<()>),
 ) -> Result<(), RunError> {
     for _ in 0..mailboxes.len() {
         tokio::select! {
@@ -244,6 +249,22 @@ async fn serve(
     notify::stopping();
     tracing::info!(signal, "stopping");
     Ok(())
+}
+
+/// Stops all shards when nothing is under way in any of them: mail between them that is not read would be lost.
+async fn wind_down(
+    mailboxes: &Mailboxes,
+    alive: usize,
+    (mut quiet, mut deaths): (UnboundedReceiver<()>, UnboundedReceiver<()>),
+) {
+    mailboxes.to_all(|| Mail::Shutdown);
+    for _ in 0..alive {
+        tokio::select! {
+            _ = quiet.recv() => {}
+            _ = deaths.recv() => {}
+        }
+    }
+    mailboxes.to_all(|| Mail::End);
 }
 
 /// Tolls when a shard's thread ends, in whatever way.

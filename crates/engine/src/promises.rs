@@ -143,6 +143,12 @@ impl<T> Promises<T> {
         self.debts.iter().all(VecDeque::is_empty)
     }
 
+    /// Whether all other shards know of every interest.
+    pub(crate) fn all_known(&self) -> bool {
+        let mut debts = self.debts.iter().enumerate();
+        debts.all(|(debtor, debts)| debts.is_empty() || !Until::Known.hangs_on(debtor))
+    }
+
     /// The last mark that none of these owes anything for. Not this step's: what it asks of the store is asked when it is
     /// over.
     fn kept_up_to(&self, until: Until) -> u64 {

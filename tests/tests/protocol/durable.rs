@@ -2,13 +2,13 @@
 //!
 //! A broker that is dropped is killed with SIGKILL: nothing is written down in time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use weir_codec::{Connect, Packet, Property, Publish, Qos, Version};
-use weir_tests::packets::{connect, lasting, properties, publish};
+use weir_tests::packets::{connect, lasting, properties, publish, will};
 use weir_tests::{Broker, Client, Folder, PATIENCE, weir};
 
 fn keeping(folder: &Folder) -> Broker {
@@ -71,6 +71,50 @@ async fn retained_messages_survive_a_kill_and_an_orderly_end() {
     assert_eq!(reader.payload().await, "un");
     assert_eq!(reader.payload().await, "three");
     reader.silent().await;
+}
+
+/// Sessions, wills and subscribers are spread over the shards, so most wills are another shard's to keep.
+#[tokio::test]
+async fn what_an_orderly_end_leads_to_lasts_on_every_shard() {
+    const EACH: usize = 12;
+    let folder = Folder::new();
+    let config = format!("shards = 3\n[store]\npath = {:?}\n", folder.path());
+    let mut broker = Broker::start_with(&config);
+    for n in 0..EACH {
+        let id = format!("reader{n}");
+        let mut reader = Client::connect(&broker, lasting(Version::V5, &id)).await;
+        reader.subscribe("w/#", Qos::ExactlyOnce).await;
+        reader.leave().await;
+    }
+    let mut here = Vec::new();
+    for n in 0..EACH {
+        let mut last_will = will(&format!("w/{n}"), "gone");
+        last_will.qos = [Qos::AtLeastOnce, Qos::ExactlyOnce][n % 2];
+        last_will.retain = true;
+        let with_will = Connect {
+            will: Some(last_will),
+            ..connect(Version::V5, &format!("here{n}"))
+        };
+        here.push(Client::connect(&broker, with_will).await);
+    }
+    broker.terminate();
+    assert!(broker.exit().success());
+    let broker = Broker::start_with(&config);
+    for n in 0..EACH {
+        let id = format!("reader{n}");
+        let mut reader = Client::connect(&broker, lasting(Version::V5, &id)).await;
+        let mut topics = BTreeSet::new();
+        for _ in 0..EACH {
+            let topic = reader.message().await.topic.expect("no aliases here");
+            topics.insert(topic.as_str().to_owned());
+        }
+        assert_eq!(topics.len(), EACH, "{topics:?}");
+    }
+    let mut late = Client::v5(&broker, "late").await;
+    late.subscribe("w/#", Qos::AtMostOnce).await;
+    for _ in 0..EACH {
+        assert_eq!(late.payload().await, "gone");
+    }
 }
 
 fn retained(topic: &str, payload: &str) -> Packet {

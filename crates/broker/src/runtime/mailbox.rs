@@ -39,8 +39,10 @@ pub(crate) enum Mail {
     Stored(StoreTicket),
     /// The store has no room, or has room again.
     StoreFull(bool),
-    /// Stop.
+    /// End all connections, and say when nothing is under way any more.
     Shutdown,
+    /// Nothing is under way in any shard: stop.
+    End,
 }
 
 /// A connection on its way to the shard that begins with it, parked.
@@ -96,7 +98,7 @@ impl Mailbox {
             Some(Mail::Remote { cost_bytes, .. }) => {
                 self.waiting_bytes.fetch_sub(*cost_bytes, Ordering::Relaxed);
             }
-            Some(Mail::Shutdown) => self.is_closed = true,
+            Some(Mail::End) => self.is_closed = true,
             _ => {}
         }
         mail.filter(|_| !self.is_closed)

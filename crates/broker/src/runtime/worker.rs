@@ -10,6 +10,7 @@ mod entrance;
 use super::Shared;
 use super::authenticate;
 use super::contest;
+use super::ending;
 use super::link::Link;
 use super::mailbox::{Mail, Mailbox, Mailboxes};
 use super::post::Post;
@@ -27,7 +28,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{LocalSet, spawn_local};
-use tokio::time::{Instant as SystemInstant, sleep_until, timeout_at};
+use tokio::time::sleep_until;
 use weir_auth::Pending;
 use weir_codec::{Output, Packet, Utf8};
 use weir_engine::{
@@ -38,7 +39,7 @@ use weir_engine::{
 const ARENA_BYTES: usize = 64 << 10;
 
 /// How often a link that waits for other shards looks again.
-const CROWD_PAUSE: Duration = Duration::from_millis(1);
+pub(super) const CROWD_PAUSE: Duration = Duration::from_millis(1);
 
 /// What a worker is started with.
 pub(crate) struct Start {
@@ -51,7 +52,7 @@ pub(crate) struct Start {
     pub(crate) storage: Option<Storage>,
     /// What lasted, and the first number that nothing of it has.
     pub(crate) restored: Option<(Arc<[Record]>, u64)>,
-    /// Told once when the shard is ready for its first connection.
+    /// Told when the shard is ready for its first connection, and when nothing is under way after its last.
     pub(crate) settled: UnboundedSender<()>,
 }
 
@@ -59,21 +60,24 @@ pub(crate) struct Start {
 pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
-    shard: RefCell<Shard>,
+    pub(super) shard: RefCell<Shard>,
     links: RefCell<HashMap<ConnectionKey, Rc<Link>>>,
     pub(crate) arena: RefCell<BytesMut>,
     /// What is handed out by the shard to be sent; what was sent before lends its memory.
     output: RefCell<Output>,
     mailbox: RefCell<Mailbox>,
-    post: Post,
+    pub(super) post: Post,
     flush: Notify,
     flush_due: Cell<bool>,
     timer: Notify,
     timer_at: Cell<Option<Instant>>,
     /// Woken when the last link is gone.
-    emptied: Notify,
+    pub(super) emptied: Notify,
     /// Links that still have a task, those that are closing included.
-    tasks: Cell<usize>,
+    pub(super) tasks: Cell<usize>,
+    /// Whether nobody is let in any more.
+    pub(super) is_ending: Cell<bool>,
+    pub(super) settled: UnboundedSender<()>,
     /// Enhanced authentications that await their client's answer.
     pub(crate) pending: RefCell<HashMap<ConnectionKey, Pending>>,
     /// Links that are not read from since another shard has more than enough to do.
@@ -125,34 +129,37 @@ pub(crate) fn run(start: Start, mailbox: Mailbox) {
         timer_at: Cell::new(None),
         emptied: Notify::new(),
         tasks: Cell::new(0),
+        is_ending: Cell::new(false),
+        settled,
         pending: RefCell::default(),
         crowd: RefCell::default(),
         heart: RefCell::new(Some(heart)),
     });
-    LocalSet::new().block_on(&runtime, live(worker, settled));
+    LocalSet::new().block_on(&runtime, live(worker));
 }
 
-async fn live(worker: Rc<Worker>, settled: UnboundedSender<()>) {
+async fn live(worker: Rc<Worker>) {
     spawn_local(flusher(Rc::clone(&worker)));
     spawn_local(sweep::run(Rc::clone(&worker)));
     // What restoring the shard asked of others.
     worker.after(worker.now());
-    spawn_local(begin(Rc::clone(&worker), settled));
+    spawn_local(begin(Rc::clone(&worker)));
     while let Some(mail) = poll_fn(|cx| worker.mailbox.borrow_mut().poll_receive(cx)).await {
         worker.open_mail(mail);
     }
-    worker.shut_down().await;
+    // What the last mail changed lasts.
+    worker.post.flush();
     if let Some(heart) = worker.heart.borrow_mut().take() {
         heart.retire();
     }
 }
 
 /// Lets time begin, and the first connection in, when every shard knows what the others restored.
-async fn begin(worker: Rc<Worker>, settled: UnboundedSender<()>) {
+async fn begin(worker: Rc<Worker>) {
     while !worker.shard.borrow().is_settled() {
         tokio::time::sleep(CROWD_PAUSE).await;
     }
-    let _ = settled.send(());
+    let _ = worker.settled.send(());
     alarm(worker).await;
 }
 
@@ -203,6 +210,7 @@ impl Worker {
     fn open_mail(self: &Rc<Self>, mail: Mail) {
         let now = self.now();
         match mail {
+            Mail::Accepted(_) | Mail::Moved(_) if self.is_ending.get() => {}
             Mail::Accepted(arrival) => {
                 spawn_local(entrance::welcome(Rc::clone(self), *arrival));
             }
@@ -215,8 +223,11 @@ impl Worker {
             Mail::PermissionsChanged => self.handle(now, Input::PermissionsChanged),
             Mail::Stored(ticket) => self.handle(now, Input::Stored { ticket }),
             Mail::StoreFull(is_full) => self.handle(now, Input::StoreFull(is_full)),
+            Mail::Shutdown => {
+                spawn_local(ending::run(Rc::clone(self)));
+            }
             // The mailbox keeps it: it ends with it.
-            Mail::Shutdown => {}
+            Mail::End => {}
         }
     }
 
@@ -425,24 +436,6 @@ impl Worker {
                 self.flush_link(now, &link);
             }
         }
-        self.post.flush();
-    }
-
-    /// Ends all connections and waits until they are closed, or until nobody should be waited for any more.
-    async fn shut_down(self: &Rc<Self>) {
-        let deadline = SystemInstant::now() + self.shared.config.timing.shutdown;
-        self.handle(self.now(), Input::Shutdown);
-        while self.tasks.get() > 0 {
-            if timeout_at(deadline, self.emptied.notified()).await.is_err() {
-                tracing::warn!(
-                    shard = self.index,
-                    connections = self.tasks.get(),
-                    "gave up on connections"
-                );
-                break;
-            }
-        }
-        // What their ends changed lasts.
         self.post.flush();
     }
 }

@@ -63,9 +63,16 @@ impl Shard {
         self.end_step();
     }
 
-    /// Whether nothing is under way that others were asked for: they know every subscription.
+    /// Whether the other shards know every subscription. What the store was asked for may still be under way, for long if
+    /// it is full.
     #[must_use]
     pub fn is_settled(&self) -> bool {
+        self.promises.all_known()
+    }
+
+    /// Whether nothing is under way that others were asked for: all of it is done, and kept.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
         self.promises.all_kept()
     }
 

@@ -19,7 +19,9 @@ pub(super) async fn welcome(worker: Rc<Worker>, arrival: Arrival) {
     // One deadline for all of it: from the PROXY header to the CONNECT.
     let deadline = worker.now().plus_millis(patience);
     let until = worker.shared.clock.system(deadline);
-    if let Some(arrived) = arrival::receive(&worker.shared, arrival, until).await {
+    if let Some(arrived) = arrival::receive(&worker.shared, arrival, until).await
+        && !worker.is_ending.get()
+    {
         let link = Link::new(
             arrived.transport,
             arrived.admission,
