@@ -155,7 +155,7 @@ impl Files {
         self.has_spare = false;
         let (file, spare) = self.directory.spare(allocated)?;
         file.write_all_at(&header.encode(), 0)
-            .map_err(|error| StoreError::io(Doing::Write, &spare, &error))?;
+            .map_err(|error| directory::fault(Doing::Write, &spare, &error))?;
         directory::sync_all(&spare, &file)?;
         self.finish_newest()?;
         let path = self.directory.begin(header.base)?;

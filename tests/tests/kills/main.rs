@@ -8,6 +8,7 @@
 
 mod clients;
 mod commands;
+mod full;
 mod power;
 
 use clients::{Publisher, Subscriber};

@@ -1,6 +1,7 @@
-//! The library that drops what was not synced, built from `unsynced.c` with the C compiler that Rust links with.
+//! Libraries that play a disk, built with the C compiler that Rust links with.
 //!
-//! It is loaded into the broker alone, and acts on the store's segments alone.
+//! They are loaded into the broker alone, and act on the store's segments alone. The one of `unsynced.c` drops what was not
+//! synced.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -8,17 +9,23 @@ use std::process::Command;
 
 use weir_tests::Folder;
 
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kills/unsynced.c");
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kills");
 
-/// The library in a shared object of its own, gone with `folder`.
+/// The library that drops what was not synced.
 pub(crate) fn library(folder: &Folder) -> PathBuf {
-    let library = folder.path().join("unsynced.so");
+    build("unsynced.c", folder)
+}
+
+/// A library in a shared object of its own, gone with `folder`.
+pub(crate) fn build(source: &str, folder: &Folder) -> PathBuf {
+    let library = folder.path().join(source).with_extension("so");
     let built = Command::new("cc")
         .args(["-shared", "-fPIC", "-O1", "-o"])
         .arg(&library)
-        .args([SOURCE, "-ldl", "-lpthread"])
+        .arg(Path::new(SOURCES).join(source))
+        .args(["-ldl", "-lpthread"])
         .status();
-    assert!(built.expect("cc runs").success(), "{SOURCE} does not build");
+    assert!(built.expect("cc runs").success(), "{source} does not build");
     library
 }
 

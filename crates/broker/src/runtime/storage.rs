@@ -104,7 +104,7 @@ impl Opened {
     ) -> io::Result<(Storage, thread::JoinHandle<()>)> {
         let (sender, parts) = channel();
         let load = Arc::<Load>::default();
-        let keeper = Keeper {
+        let mut keeper = Keeper {
             store: self.store,
             clock,
             mailboxes,
@@ -117,6 +117,8 @@ impl Opened {
                 .then_some(config.sync_interval),
             synced_at: Instant::now(),
         };
+        // A disk that is full already is the first thing that the shards hear of.
+        keeper.commit();
         let thread = thread::Builder::new()
             .name("store".into())
             .spawn(move || keeper.run(&parts))?;

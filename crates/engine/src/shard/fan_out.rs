@@ -63,8 +63,10 @@ impl Shard {
         self.clock += 1;
         let stamp = self.clock;
         let mut cast = Cast::fresh(Arc::clone(message), now);
-        let retained_full = message.retain
-            && (self.retained.check_room(message).is_err() || self.roster.journal.is_full);
+        // What is deleted frees room, also where there is none.
+        let store_full = self.roster.journal.is_full && !message.payload.is_empty();
+        let retained_full =
+            message.retain && (store_full || self.retained.check_room(message).is_err());
         let retains = message.retain && !retained_full;
         if retains {
             self.set_retained(now, &cast.keep(), (stamp, self.id));

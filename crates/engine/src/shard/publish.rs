@@ -50,8 +50,9 @@ impl Shard {
             return self.refuse_publish(now, key, publish.delivery, reason, end);
         }
         let delivery = publish.delivery;
+        let frees_room = publish.retain && publish.payload.is_empty();
         let is_full = self.roster.journal.is_full && !fault!(FullStoreIgnored);
-        if is_full && delivery.qos() != Qos::AtMostOnce {
+        if is_full && !frees_room && delivery.qos() != Qos::AtMostOnce {
             return self.refuse_for_room(now, key, delivery, End::StoreFull);
         }
         let message = Message {

@@ -84,7 +84,8 @@ impl Oracle {
             let end = End::Violation(Violation::PublishNotAuthorized);
             return self.must_end(link, end, "a PUBLISH that is not allowed");
         }
-        if self.is_full(shard) && publish.delivery != Delivery::AtMostOnce {
+        let frees_room = publish.retain && publish.payload.is_empty();
+        if self.is_full(shard) && !frees_room && publish.delivery != Delivery::AtMostOnce {
             if self.wires[link].is_v5() {
                 return self.owe_ack(link, publish.delivery, vec![ReasonCode::QuotaExceeded]);
             }

@@ -163,7 +163,7 @@ impl Oracle {
             return (Room::Yes, None);
         }
         let limit = self.settings.max_retained_messages;
-        let room = match self.is_full(shard) {
+        let room = match self.is_full(shard) && !message.payload.is_empty() {
             true => Room::No,
             false => self.retained.room(shard, message, self.now, limit),
         };

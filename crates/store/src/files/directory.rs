@@ -76,7 +76,7 @@ impl Directory {
     pub(super) fn begin(&self, base: Position) -> Result<PathBuf, StoreError> {
         let path = self.path.join(format!("{:020}{SUFFIX}", base.0));
         std::fs::rename(self.path.join(SPARE), &path)
-            .map_err(|error| StoreError::io(Doing::Rename, &path, &error))?;
+            .map_err(|error| fault(Doing::Rename, &path, &error))?;
         self.sync()?;
         Ok(path)
     }

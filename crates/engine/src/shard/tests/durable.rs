@@ -475,6 +475,54 @@ fn a_full_store_refuses_what_it_would_have_to_keep() {
     );
 }
 
+#[test]
+fn a_full_store_takes_whatever_frees_room() {
+    check_durable(
+        "
+        s> CONNECT v5 expiry=100
+        s< CONNACK
+        s> SUBSCRIBE t q1
+        s< SUBACK 01
+        s> SUBSCRIBE u q2
+        s< SUBACK 02
+        p> CONNECT v5
+        p< CONNACK
+        p> PUBLISH t kept q1 id=1 retain
+        p< PUBACK id=1
+        p> PUBLISH u one q2 id=2
+        p< PUBREC id=2
+        s< PUBLISH t kept q1 id=1
+        s< PUBLISH u one q2 id=2
+        gone> CONNECT v5 expiry=100
+        gone< CONNACK
+        store full
+        p> PUBREL id=2
+        p< PUBCOMP id=2
+        s> PUBACK id=1
+        s> PUBREC id=2
+        s< PUBREL id=2
+        s> PUBCOMP id=2
+        p> PUBLISH t - q1 id=3 retain
+        p< PUBACK id=3
+        s< PUBLISH t - q1 id=3
+        s> PUBACK id=3
+        s> UNSUBSCRIBE u
+        s< UNSUBACK 00
+        gone> DISCONNECT expiry=0
+        gone? client disconnected
+        store has room
+        crash
+        gone> CONNECT v5 dirty
+        gone< CONNACK
+        p> CONNECT v5
+        p< CONNACK
+        p> SUBSCRIBE t q1
+        p< SUBACK 01
+        p< nothing
+        ",
+    );
+}
+
 /// PUBREL tells the client to forget the packet id: after a crash it would take the message for a new one.
 #[test]
 fn who_comes_back_while_the_store_is_full_is_sent_no_pubrel_that_a_crash_forgets() {
