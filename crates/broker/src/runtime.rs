@@ -186,13 +186,8 @@ pub(crate) fn run(config: Config) -> Result<(), RunError> {
         .map_err(RunError::Start)?;
     let keeper = Keeper::start(shared.tls.iter().flatten().cloned().collect());
     let keeper = keeper.map_err(RunError::Start)?;
-    let ended = runtime.block_on(async {
-        let mut calls = (settling, deaths);
-        let ended = serve(&shared, &mailboxes, &keeper, &mut calls).await;
-        let dead = usize::from(matches!(ended, Err(RunError::ShardDied)));
-        wind_down(&mailboxes, shards - dead, calls).await;
-        ended
-    });
+    let calls = (settling, deaths);
+    let ended = runtime.block_on(serve(&shared, &mailboxes, &keeper, calls));
     let joined = threads.into_iter().map(thread::JoinHandle::join);
     let died = joined.filter(Result::is_err).count() > 0;
     let store_died = store_thread.is_some_and(|thread| thread.join().is_err());
@@ -204,8 +199,21 @@ pub(crate) fn run(config: Config) -> Result<(), RunError> {
     }
 }
 
-/// Opens the listeners, says so, and deals out connections until a signal comes.
+/// Serves until a signal comes, or a shard dies, and ends in order.
 async fn serve(
+    shared: &Arc<Shared>,
+    mailboxes: &Mailboxes,
+    keeper: &Keeper,
+    mut calls: (UnboundedReceiver<()>, UnboundedReceiver<()>),
+) -> Result<(), RunError> {
+    let ended = attend(shared, mailboxes, keeper, &mut calls).await;
+    let dead = usize::from(matches!(ended, Err(RunError::ShardDied)));
+    wind_down(mailboxes, mailboxes.len() - dead, calls).await;
+    ended
+}
+
+/// Opens the listeners, says so, and deals out connections until a signal comes.
+async fn attend(
     shared: &Arc<Shared>,
     mailboxes: &Mailboxes,
     keeper: &Keeper,
