@@ -1,4 +1,4 @@
-//! Health and the try-it page, served beside the WebSocket endpoint.
+//! Health, metrics and the try-it page, served beside the WebSocket endpoint.
 //!
 //! One pure function from a request to a response: no sockets, no state, nothing to wait for. The page and
 //! its script are compiled in, so the binary needs no files and the browser fetches nothing from
@@ -6,9 +6,11 @@
 //! answer that says what to do instead.
 
 mod health;
+mod metrics;
 mod page;
 
 pub use health::Health;
+pub use metrics::{Counts, Metrics, StoreLoad, Traffic};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -18,6 +20,7 @@ const NOT_FOUND: &str = "\
 Nothing is here. This port serves:
   /         the try-it page
   /healthz  health, as JSON
+  /metrics  for Prometheus, where the listener has `metrics = true`
 and MQTT over WebSocket (subprotocol mqtt or mqttv3.1) on its configured paths, by default / and /mqtt.
 ";
 const METHOD_NOT_ALLOWED: &str = "Only GET and HEAD are answered here.\n";
@@ -31,13 +34,22 @@ const ALWAYS: [(HeaderName, &str); 4] = [
     (http::header::X_FRAME_OPTIONS, "DENY"),
 ];
 
+/// What can be told; asked for only what is looked at.
+pub trait Source {
+    /// How the broker is.
+    fn health(&self) -> Health;
+
+    /// Everything that is counted; `None` where that is nobody's business.
+    fn metrics(&self) -> Option<Metrics>;
+}
+
 /// Answers an ordinary HTTP request, one that does not ask for a WebSocket.
 ///
 /// The query string plays no part. A HEAD request gets the headers of the GET, Content-Length
 /// included, and no body.
-pub fn respond(request: &Request<()>, health: &Health) -> Response<Bytes> {
+pub fn respond(request: &Request<()>, source: &impl Source) -> Response<Bytes> {
     let mut response = match *request.method() {
-        Method::GET | Method::HEAD => resource(request.uri().path(), health),
+        Method::GET | Method::HEAD => resource(request.uri().path(), source),
         _ => method_not_allowed(),
     };
     let length = HeaderValue::from(response.body().len());
@@ -48,14 +60,20 @@ pub fn respond(request: &Request<()>, health: &Health) -> Response<Bytes> {
     response
 }
 
-fn resource(path: &str, health: &Health) -> Response<Bytes> {
+fn resource(path: &str, source: &impl Source) -> Response<Bytes> {
     if path == "/healthz" {
+        let health = source.health();
         // Whoever only looks at the status has to see it too.
         let status = match health.keeps_up {
             true => StatusCode::OK,
             false => StatusCode::SERVICE_UNAVAILABLE,
         };
         return answer(status, "application/json", health.to_json());
+    }
+    if path == "/metrics"
+        && let Some(metrics) = source.metrics()
+    {
+        return answer(StatusCode::OK, metrics::CONTENT_TYPE, metrics.into_page());
     }
     match page::file(path) {
         Some((kind, text)) => answer(StatusCode::OK, kind, text),
@@ -86,7 +104,7 @@ fn answer(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Res
 mod tests {
     use super::*;
 
-    const HEALTH: Health = Health {
+    pub(crate) const HEALTH: Health = Health {
         version: "1.2.3",
         uptime_seconds: 61,
         connections: 2,
@@ -95,9 +113,47 @@ mod tests {
         certificate_not_after: None,
     };
 
+    struct Broker {
+        health: Health,
+        shows_metrics: bool,
+    }
+
+    impl Source for Broker {
+        fn health(&self) -> Health {
+            self.health
+        }
+
+        fn metrics(&self) -> Option<Metrics> {
+            let metrics = || metrics::tests::metrics(self.health);
+            self.shows_metrics.then(metrics)
+        }
+    }
+
+    const BROKER: Broker = Broker {
+        health: HEALTH,
+        shows_metrics: true,
+    };
+
     fn ask(method: &str, target: &str) -> Response<Bytes> {
+        ask_of(&BROKER, method, target)
+    }
+
+    fn ask_of(broker: &Broker, method: &str, target: &str) -> Response<Bytes> {
         let request = Request::builder().method(method).uri(target).body(());
-        respond(&request.expect("a request"), &HEALTH)
+        respond(&request.expect("a request"), broker)
+    }
+
+    #[test]
+    fn metrics_are_shown_where_that_is_said() {
+        let response = ask("GET", "/metrics");
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(text(&response).contains("weir_connections 2\n"));
+        let shy = Broker {
+            shows_metrics: false,
+            ..BROKER
+        };
+        let response = ask_of(&shy, "GET", "/metrics");
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
     }
 
     fn text(response: &Response<Bytes>) -> &str {
@@ -119,8 +175,8 @@ mod tests {
             keeps_up: false,
             ..HEALTH
         };
-        let request = Request::builder().uri("/healthz").body(());
-        let response = respond(&request.expect("a request"), &health);
+        let broker = Broker { health, ..BROKER };
+        let response = ask_of(&broker, "GET", "/healthz");
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(text(&response).starts_with("{\"status\":\"store full\","));
     }
@@ -159,7 +215,7 @@ mod tests {
 
     #[test]
     fn head_has_the_headers_of_get_and_no_body() {
-        for path in ["/", "/healthz", "/absent"] {
+        for path in ["/", "/healthz", "/metrics", "/absent"] {
             let (get, head) = (ask("GET", path), ask("HEAD", path));
             assert_eq!(head.status(), get.status());
             assert_eq!(head.headers(), get.headers());

@@ -23,6 +23,7 @@ mod reload;
 mod storage;
 mod stream;
 mod sweep;
+mod tally;
 mod tls;
 mod transport;
 mod turn_away;
@@ -43,11 +44,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 use storage::{Load, OpenError, Opened, Storage};
+use tally::{Report, Tally};
 use tls::{Keeper, Tls, TlsFault};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use weir_auth::{AuthError, Chain};
-use weir_engine::{Settings, Stats, Utf8};
+use weir_engine::{Settings, Utf8};
 
 /// What all threads share.
 pub(crate) struct Shared {
@@ -61,16 +63,45 @@ pub(crate) struct Shared {
     pub(crate) tls: Vec<Option<Arc<Tls>>>,
     store: Option<Arc<Load>>,
     /// The latest counts of each shard.
-    stats: Box<[Mutex<Stats>]>,
+    reports: Box<[Mutex<Report>]>,
+    pub(crate) tally: Tally,
     pub(crate) watchdog_timeout: Option<Duration>,
 }
 
 impl Shared {
+    /// What a broker with this configuration shares, without a store.
+    ///
+    /// # Errors
+    /// A file that it needs can't be used.
+    fn of(config: Config) -> Result<Self, RunError> {
+        let limits = &config.limits;
+        let of_users = Bounds {
+            at_once: limits.max_connections_per_user,
+            per_second: limits.max_handshakes_per_second_per_user,
+            rates: limits.of_user,
+        };
+        let shards = 0..config.shards.get();
+        Ok(Self {
+            clock: Clock::start(),
+            store: None,
+            providers: chain(&config).map_err(RunError::Auth)?,
+            doorkeeper: Arc::new(Doorkeeper::new(limits)),
+            users: Arc::new(Crowd::new(of_users)),
+            tls: certificates(&config).map_err(RunError::Tls)?,
+            reports: shards.map(|_| Mutex::default()).collect(),
+            tally: Tally::default(),
+            watchdog_timeout: None,
+            config,
+        })
+    }
+
     /// The sum over all shards, as of their last sweep.
-    pub(crate) fn stats(&self) -> Stats {
-        let mut sum = Stats::default();
-        for stats in &self.stats {
-            sum += *stats.lock().unwrap_or_else(PoisonError::into_inner);
+    fn reports(&self) -> Report {
+        let mut sum = Report::default();
+        for report in &self.reports {
+            let report = *report.lock().unwrap_or_else(PoisonError::into_inner);
+            sum.stats += report.stats;
+            sum.traffic += report.traffic;
         }
         sum
     }
@@ -80,9 +111,9 @@ impl Shared {
         !self.store.as_ref().is_some_and(|load| load.is_full())
     }
 
-    pub(crate) fn report(&self, shard: usize, stats: Stats) {
-        if let Some(slot) = self.stats.get(shard) {
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+    fn report(&self, shard: usize, report: Report) {
+        if let Some(slot) = self.reports.get(shard) {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = report;
         }
     }
 }
@@ -136,21 +167,13 @@ pub(crate) fn run(config: Config) -> Result<(), RunError> {
     let restored = opened.as_ref().map(Opened::restored);
     let started = opened.map(|opened| opened.start(&config.store, clock, mailboxes.clone()));
     let (storage, store_thread) = started.transpose().map_err(RunError::Start)?.unzip();
-    let shared = Arc::new(Shared {
+    let shared = Shared {
         clock,
         store: storage.as_ref().map(Storage::load),
-        providers: chain(&config).map_err(RunError::Auth)?,
-        doorkeeper: Arc::new(Doorkeeper::new(&config.limits)),
-        users: Arc::new(Crowd::new(Bounds {
-            at_once: config.limits.max_connections_per_user,
-            per_second: config.limits.max_handshakes_per_second_per_user,
-            rates: config.limits.of_user,
-        })),
-        tls: certificates(&config).map_err(RunError::Tls)?,
-        stats: (0..shards).map(|_| Mutex::default()).collect(),
         watchdog_timeout: notify::watchdog_timeout(),
-        config,
-    });
+        ..Shared::of(config)?
+    };
+    let shared = Arc::new(shared);
     let watchdog = Watchdog::new(shards);
     let (settled, settling) = unbounded_channel();
     let seed = RandomState::new().hash_one("weir");

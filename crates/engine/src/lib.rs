@@ -81,7 +81,7 @@ pub use remote::{Members, Remote};
 pub use settings::Settings;
 pub use shard::Shard;
 pub use slow_reader::SlowReader;
-pub use stats::{Fullest, Stats};
+pub use stats::{Dropped, Fullest, Stats};
 pub use time::Instant;
 /// What the types above are made of, for rooms that need nothing else of the codec.
 pub use weir_codec::{TopicError, TopicFilter, TopicName, Utf8};

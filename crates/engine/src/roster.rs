@@ -385,7 +385,7 @@ impl Roster {
     /// is one that wants QoS 0 to be treated so. Not one that is still taking what waited for it before it came: to end its
     /// connection would keep it from ever catching up.
     fn refuse(&mut self, to: SessionKey, qos: Qos, policy: Option<SlowReader>) {
-        self.stats.messages_dropped += 1;
+        self.stats.dropped.queue_full += 1;
         let must_end = qos != Qos::AtMostOnce || policy == Some(SlowReader::Disconnect);
         let connection = self.sessions.get(to).and_then(|session| session.connection);
         if let (Some(key), true) = (connection, must_end)
@@ -397,7 +397,7 @@ impl Roster {
     }
 
     fn count_lost(&mut self, to: SessionKey, policy: SlowReader, lost: u64) {
-        self.stats.messages_dropped += lost;
+        self.stats.dropped.slow_reader += lost;
         let key = self.sessions.get(to).and_then(|session| session.connection);
         if let Some(key) = key
             && let Some(connection) = self.connections.get_mut(key)

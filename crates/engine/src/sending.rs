@@ -48,7 +48,7 @@ pub(crate) enum Sent {
 pub(crate) fn count(stats: &mut Stats, sent: Sent) {
     match sent {
         Sent::Enqueued => stats.messages_sent += 1,
-        Sent::TooLarge => stats.messages_dropped += 1,
+        Sent::TooLarge => stats.dropped.too_large += 1,
     }
 }
 

@@ -18,12 +18,31 @@ pub struct Stats {
     pub messages_received: u64,
     /// PUBLISH packets handed to connections.
     pub messages_sent: u64,
-    /// Messages not delivered since a queue was full or a client's Maximum Packet Size too small.
-    pub messages_dropped: u64,
+    /// Messages that were not delivered to a session, or not taken from a client.
+    pub dropped: Dropped,
     /// Messages whose Message Expiry Interval passed before they could be delivered.
     pub messages_expired: u64,
     /// Connections refused or ended for a fault of the client.
     pub faults: u64,
+    /// Publishes and subscriptions that permissions denied.
+    pub denials: u64,
+    /// Subscriptions refused since the session has as many as it may.
+    pub subscriptions_refused: u64,
+    /// Messages not retained since there are as many as there may be.
+    pub retained_refused: u64,
+}
+
+/// Messages that were not delivered to a session, or not taken from a client, by the reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// The session's queue was full.
+    pub queue_full: u64,
+    /// QoS 0 made room for other messages, or found none, as was asked for: see [`crate::SlowReader`].
+    pub slow_reader: u64,
+    /// The message is larger than the client takes.
+    pub too_large: u64,
+    /// The publisher was told that it was not taken, or not retained.
+    pub refused: u64,
 }
 
 impl core::ops::AddAssign for Stats {
@@ -35,9 +54,21 @@ impl core::ops::AddAssign for Stats {
         self.retained = self.retained.max(other.retained);
         self.messages_received += other.messages_received;
         self.messages_sent += other.messages_sent;
-        self.messages_dropped += other.messages_dropped;
+        self.dropped += other.dropped;
         self.messages_expired += other.messages_expired;
         self.faults += other.faults;
+        self.denials += other.denials;
+        self.subscriptions_refused += other.subscriptions_refused;
+        self.retained_refused += other.retained_refused;
+    }
+}
+
+impl core::ops::AddAssign for Dropped {
+    fn add_assign(&mut self, other: Self) {
+        self.queue_full += other.queue_full;
+        self.slow_reader += other.slow_reader;
+        self.too_large += other.too_large;
+        self.refused += other.refused;
     }
 }
 

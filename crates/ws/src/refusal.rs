@@ -77,6 +77,30 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The word for it in metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::UnknownPath { .. } => "unknown_path",
+            Self::Method { .. } => "method",
+            Self::HttpVersion => "http_version",
+            Self::NotAnUpgrade => "not_an_upgrade",
+            Self::Host => "host",
+            Self::Body => "body",
+            Self::Version { .. } => "websocket_version",
+            Self::Key => "websocket_key",
+            Self::Subprotocol { .. } => "subprotocol",
+            Self::SubprotocolMissing => "subprotocol_missing",
+            Self::RequestTimeout => "request_timeout",
+            Self::HeaderTooLarge { .. } => "header_too_large",
+            Self::Origin { .. } => "origin",
+            Self::TlsExpected => "http_on_tls",
+            Self::NotHttp => "http_on_mqtt",
+            Self::TooManyConnections => "too_many_connections",
+            Self::TooManyFromAddress => "too_many_of_address",
+            Self::TooFast => "address_too_fast",
+        }
+    }
+
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {

@@ -5,6 +5,7 @@
 
 mod limits;
 mod listeners;
+mod metrics;
 mod origins;
 mod proxies;
 mod renewal;

@@ -147,3 +147,22 @@ async fn qos_0_messages_do_not_have_to_wait_for_an_absent_client_but_later_ones_
         assert_eq!(first_payload, "one");
     }
 }
+
+#[tokio::test]
+async fn one_session_too_many_is_refused_and_an_earlier_one_is_resumed() {
+    let broker = Broker::start_with("shards = 1\n[limits]\nmax_connections = 4\nmax_sessions = 4");
+    for number in 0..4 {
+        let kept = lasting(Version::V5, &format!("kept {number}"));
+        Client::connect(&broker, kept).await.leave().await;
+    }
+    for (version, reason) in [
+        (Version::V5, ReasonCode::QuotaExceeded),
+        (Version::V3_1_1, ReasonCode::ServerUnavailable),
+    ] {
+        let (connack, close) = Client::refused(&broker, connect(version, "new")).await;
+        assert_eq!((connack.reason, close.code), (reason, Code(1008)));
+    }
+    broker.logs("refused: too many sessions");
+    let again = Client::connect(&broker, lasting(Version::V5, "kept 0")).await;
+    assert!(again.connack().session_present);
+}

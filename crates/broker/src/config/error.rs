@@ -169,6 +169,8 @@ pub(crate) enum Fault {
     NotAMode(String),
     /// A PROXY header is expected, and nobody may send one.
     NoProxyTrusted,
+    /// Something of HTTP where none is spoken, by the listener's protocol.
+    NoHttp(&'static str),
     /// A file of TLS where there is no TLS.
     NeedsTls {
         /// The listener's protocol.
@@ -310,6 +312,7 @@ impl fmt::Display for Fault {
             | Self::NotANetwork(_)
             | Self::NotAMode(_)
             | Self::NoProxyTrusted
+            | Self::NoHttp(_)
             | Self::NeedsTls { .. }
             | Self::FileNeeded { .. }
             | Self::NobodyAsked => self.fmt_of_listener(out),
@@ -354,6 +357,10 @@ impl Fault {
                     "{value:?} is not an octal mode; write for example \"0660\""
                 )
             }
+            Self::NoHttp(protocol) => write!(
+                out,
+                "needs HTTP, which a listener with protocol \"{protocol}\" does not speak; write it below one with \"ws\" or \"wss\""
+            ),
             Self::NoProxyTrusted => {
                 write!(
                     out,

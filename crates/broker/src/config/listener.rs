@@ -42,6 +42,8 @@ pub(crate) struct Listener {
     pub(crate) trusted_proxies: TrustedProxies,
     /// Whether every connection begins with a PROXY header.
     pub(crate) proxy_protocol: bool,
+    /// Whether metrics are shown to whoever asks.
+    pub(crate) metrics: bool,
     /// What becomes of QoS 0 messages for a client that reads slowly, unless its subscriptions say otherwise.
     pub(crate) slow_reader: SlowReader,
 }
@@ -108,6 +110,7 @@ impl Listener {
             refuse_after_upgrade: refuse_after_upgrade(section),
             trusted_proxies,
             proxy_protocol,
+            metrics: metrics(section, protocol),
             slow_reader: slow_reader(section),
         }
     }
@@ -138,6 +141,14 @@ impl Protocol {
     pub(crate) fn has_websocket(self) -> bool {
         matches!(self, Self::Ws | Self::Wss)
     }
+}
+
+fn metrics(section: &Section<'_, '_>, protocol: Protocol) -> bool {
+    let metrics = section.boolean("metrics", false);
+    if metrics && !protocol.has_websocket() {
+        section.note("metrics", Fault::NoHttp(protocol.scheme()));
+    }
+    metrics
 }
 
 fn slow_reader(section: &Section<'_, '_>) -> SlowReader {

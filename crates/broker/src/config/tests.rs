@@ -79,7 +79,7 @@ fn an_unknown_key_is_named_with_the_nearest_and_the_allowed() {
     check(
         "[[listener]]\nbnd = \"127.0.0.1:1\"",
         &[
-            "2: listener.bnd: unknown key; did you mean `bind`? Allowed here: bind, socket_mode, protocol, certificate_file, key_file, client_certificate, client_ca_file, client_crl_file, client_username, trusted_proxies, proxy_protocol, paths, allow_missing_subprotocol, allowed_origins, refuse_after_upgrade, slow_reader",
+            "2: listener.bnd: unknown key; did you mean `bind`? Allowed here: bind, socket_mode, protocol, certificate_file, key_file, client_certificate, client_ca_file, client_crl_file, client_username, trusted_proxies, proxy_protocol, paths, allow_missing_subprotocol, allowed_origins, refuse_after_upgrade, metrics, slow_reader",
         ],
     );
     check(

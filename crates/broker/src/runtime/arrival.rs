@@ -10,6 +10,7 @@ use super::mailbox::Arrival;
 use super::peer::Peer;
 use super::proxy::{self, ProxyFault};
 use super::stream::{Socket, Stream};
+use super::tally;
 use super::tls;
 use super::transport::Transport;
 use super::turn_away::{answer_in_clear, turn_away};
@@ -19,9 +20,9 @@ use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tokio::time::{Instant as Deadline, timeout_at};
-use weir_admin::Health;
+use weir_admin::{Health, Metrics, Source};
 use weir_auth::{ClientCertificate, Presented};
 use weir_ws::{HandshakeConfig, HandshakeError, Host, Outcome, RawConnection, Refusal};
 
@@ -91,6 +92,7 @@ pub(crate) async fn receive(
         Err(turned) => turned,
     };
     let peer = door.peer.get();
+    shared.tally.refused(turned.label());
     match turned {
         Turned::Refused(refusal) => {
             tracing::info!(%peer, status = refusal.status().as_u16(), "refused: {refusal}");
@@ -310,7 +312,7 @@ impl Host for &Door<'_> {
     fn respond(&self, request: &http::Request<()>) -> http::Response<bytes::Bytes> {
         match &*self.place.borrow() {
             Some(Place::Refused(refusal, _)) => refusal.response(),
-            _ => weir_admin::respond(request, &health(self.shared)),
+            _ => weir_admin::respond(request, *self),
         }
     }
 
@@ -333,6 +335,17 @@ impl Host for &Door<'_> {
     }
 }
 
+impl Source for Door<'_> {
+    fn health(&self) -> Health {
+        tally::health(self.shared)
+    }
+
+    fn metrics(&self) -> Option<Metrics> {
+        let is_shown = self.listener.metrics;
+        is_shown.then(|| tally::metrics(self.shared))
+    }
+}
+
 /// The headers that providers may want to see.
 fn wanted(headers: &HeaderMap) -> HeaderMap {
     let wanted = [AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL];
@@ -343,19 +356,21 @@ fn wanted(headers: &HeaderMap) -> HeaderMap {
         .collect()
 }
 
-fn health(shared: &Shared) -> Health {
-    let stats = shared.stats();
-    let ends = shared.tls.iter().flatten().map(|tls| tls.not_after());
-    let first = ends
-        .min()
-        .and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok());
-    Health {
-        version: env!("CARGO_PKG_VERSION"),
-        uptime_seconds: shared.clock.uptime().as_secs(),
-        connections: stats.connections,
-        sessions: stats.sessions,
-        keeps_up: shared.keeps_up(),
-        certificate_not_after: first.map(|end| end.as_secs()),
+impl Turned {
+    /// The word for it in metrics.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::Lost(_) => "lost",
+            Self::NotAProxy => "not_a_proxy",
+            Self::Proxy(_) => "proxy_header",
+            Self::ProxyTimeout => "proxy_timeout",
+            Self::Tls(_) => "tls",
+            Self::TlsTimeout => "tls_timeout",
+            Self::Refused(refusal) | Self::Crowded(refusal) => refusal.label(),
+            Self::Handshake(HandshakeError::Tls) => "tls_on_http",
+            Self::Handshake(HandshakeError::Mqtt) => "mqtt_on_http",
+            Self::Handshake(_) => "no_request",
+        }
     }
 }
 
@@ -374,5 +389,31 @@ impl fmt::Display for Turned {
             Self::Crowded(refusal) => write!(out, "closed without an answer: {refusal}"),
             Self::Handshake(error) => error.fmt(out),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::runtime::peer::Peer;
+    use std::os::fd::OwnedFd;
+
+    #[tokio::test]
+    async fn a_socket_that_fails_at_once_is_told_in_the_log() {
+        let shared = Shared::of(Config::defaults()).unwrap();
+        // A file can't be waited for as a socket can.
+        let file = std::fs::File::open(env!("CARGO_MANIFEST_PATH")).unwrap();
+        let stream = std::net::TcpStream::from(OwnedFd::from(file));
+        stream.set_nonblocking(true).unwrap();
+        let arrival = Arrival {
+            socket: Socket::ParkedTcp(stream),
+            peer: Peer::Unix,
+            listener: 0,
+            place: shared.doorkeeper.admit().unwrap(),
+        };
+        let deadline = Deadline::now() + TURN_AWAY;
+        assert!(receive(&shared, arrival, deadline).await.is_none());
+        assert_eq!(tally::metrics(&shared).refused, [("lost", 1)]);
     }
 }

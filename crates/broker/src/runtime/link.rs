@@ -13,6 +13,7 @@ use super::doorkeeper::Admission;
 use super::mailbox::Moved;
 use super::pace::Pace;
 use super::peer::Peer;
+use super::tally::add;
 use super::transport::Transport;
 use super::worker::Worker;
 use crate::config::Limits;
@@ -348,6 +349,7 @@ impl Link {
         match event {
             Ok(Event::Data(bytes)) => {
                 self.heard_at.set(now);
+                add(&worker.counted.received_bytes, bytes.len());
                 self.count_progress(worker, now, bytes.len());
                 self.book(worker, now, 0, bytes.len() as u64);
                 worker.read_mail();

@@ -75,7 +75,10 @@ impl Listening {
                     };
                     mailboxes.send(turn % mailboxes.len(), Mail::Accepted(Box::new(arrival)));
                 }
-                Err(refusal) => tracing::warn!(%peer, "closed without an answer: {refusal}"),
+                Err(refusal) => {
+                    shared.tally.refused(refusal.label());
+                    tracing::warn!(%peer, "closed without an answer: {refusal}");
+                }
             }
         }
     }

@@ -25,6 +25,7 @@ const INTRODUCTION: &str = "\
 
 No connection is refused or ended without a word. The client gets a status and body in HTTP, a CONNACK or DISCONNECT in MQTT and a code
 and text in the close of its WebSocket; the log has one line with the same words. Here they all are, each with the test that provokes it.
+The metric's word is the `reason` in `weir_connections_refused_total` or, from \"After it\" on, in `weir_connections_ended_total`.
 
 ";
 
@@ -39,7 +40,7 @@ macro_rules! rows {
 /// On the way to the first byte of HTTP or MQTT.
 fn turned() -> Vec<(Turned, &'static str)> {
     rows!(Turned:
-        Turned::Lost(_) => Turned::Lost(io::ErrorKind::ConnectionReset.into()), "";
+        Turned::Lost(_) => Turned::Lost(io::ErrorKind::ConnectionReset.into()), "a_socket_that_fails_at_once_is_told_in_the_log";
         Turned::NotAProxy => Turned::NotAProxy, "nobody_else_may_say_where_a_client_is";
         Turned::Proxy(ProxyFault::Absent) => Turned::Proxy(ProxyFault::Absent), "nobody_else_may_say_where_a_client_is";
         Turned::Proxy(ProxyFault::Malformed) => Turned::Proxy(ProxyFault::Malformed), "what_is_no_header_is_said_to_be_none";
@@ -97,11 +98,11 @@ fn connects() -> Vec<(ConnectRefusal, &'static str)> {
         ConnectRefusal::WillNotAuthorized => ConnectRefusal::WillNotAuthorized, "a_will_that_is_not_allowed_refuses_the_connection";
         ConnectRefusal::WillTopicInvalid => ConnectRefusal::WillTopicInvalid, "a_will_is_bound_by_what_binds_a_publish";
         ConnectRefusal::BadAuthenticationMethod => ConnectRefusal::BadAuthenticationMethod, "an_authentication_method_is_refused_where_there_is_none";
-        ConnectRefusal::AuthenticationUnavailable => ConnectRefusal::AuthenticationUnavailable, "";
+        ConnectRefusal::AuthenticationUnavailable => ConnectRefusal::AuthenticationUnavailable, "a_webhook_decides_and_without_it_nobody_is_let_in";
         ConnectRefusal::CredentialsExpired => ConnectRefusal::CredentialsExpired, "what_has_expired_already_is_refused";
         ConnectRefusal::AnonymousNotAllowed => ConnectRefusal::AnonymousNotAllowed, "nobody_is_accepted_where_anonymous_is_switched_off";
         ConnectRefusal::ClientIdOfAnother => ConnectRefusal::ClientIdOfAnother, "a_session_is_not_given_to_another_user";
-        ConnectRefusal::TooManySessions => ConnectRefusal::TooManySessions, "";
+        ConnectRefusal::TooManySessions => ConnectRefusal::TooManySessions, "one_session_too_many_is_refused_and_an_earlier_one_is_resumed";
         ConnectRefusal::TooManyOfUser => ConnectRefusal::TooManyOfUser, "one_user_has_so_many_connections_and_takes_over_its_own";
         ConnectRefusal::UserTooFast => ConnectRefusal::UserTooFast, "a_user_that_connects_too_fast_is_told_when_to_come_back";
         ConnectRefusal::TooManyFailedLogins { .. } => ConnectRefusal::TooManyFailedLogins { retry_seconds: 10 }, "a_guesser_has_to_wait_and_an_honest_user_has_not";
@@ -148,7 +149,7 @@ fn ends() -> Vec<(End, &'static str)> {
         End::AnswerTooLarge => End::AnswerTooLarge, "an_answer_larger_than_the_client_takes_ends_the_connection";
         End::CredentialsExpired => End::CredentialsExpired, "credentials_end_the_connection_to_the_second_and_the_will_is_published";
         End::ReauthenticationRefused(_) => End::ReauthenticationRefused(ConnectRefusal::NotAuthorized), "a_renewal_that_is_refused_ends_the_connection";
-        End::PermissionWithdrawn => End::PermissionWithdrawn, "";
+        End::PermissionWithdrawn => End::PermissionWithdrawn, "a_changed_file_counts_for_clients_that_are_here";
         End::RateExceeded => End::RateExceeded, "who_sends_more_than_it_may_for_long_is_disconnected";
         End::Shutdown => End::Shutdown, "everybody_is_told_and_the_process_ends_with_status_0";
         End::Lost(Lost::Closed) => End::Lost(Lost::Closed), "a_close_without_disconnect_publishes_the_will";
@@ -192,16 +193,19 @@ fn the_page_is_made_of_the_code() {
 }
 
 #[test]
-fn every_test_that_is_named_exists() {
+fn every_row_names_a_test_that_exists() {
     let mut sources = String::new();
     for folder in ["tests/tests", "crates"] {
         gather(&root(folder), &mut sources);
     }
-    let rows = page();
-    let named = rows.lines().filter_map(|line| line.rsplit('|').nth(1));
-    let named = named.flat_map(|cell| cell.split('`').nth(1));
-    for test in named.filter(|name| name.contains('_')) {
-        assert!(sources.contains(&format!("fn {test}(")), "no test {test}");
+    let page = page();
+    let is_row = |line: &&str| line.starts_with("| ") && !line.ends_with("| Test |");
+    let rows: Vec<&str> = page.lines().filter(is_row).collect();
+    assert!(rows.len() > 90, "all tables are looked at");
+    for row in rows {
+        let test = row.rsplit('`').nth(1).expect("a test at the end");
+        let is_test = !test.is_empty() && sources.contains(&format!("fn {test}("));
+        assert!(is_test, "no test {test:?} for {row}");
     }
 }
 
@@ -231,11 +235,11 @@ fn page() -> String {
 
 fn door(page: &mut String) {
     let introduction = "Who gets no further than the door. Where TLS or HTTP is not begun yet, there is no language to answer in.";
-    let columns = ["In the log", "The peer sees", "Test"];
+    let columns = ["In the log", "The peer sees", "Metric", "Test"];
     table(page, "Before HTTP or MQTT", introduction, &columns);
     let told = |turned: &Turned| !matches!(turned, Turned::Refused(_));
     for (turned, test) in turned().into_iter().filter(|(turned, _)| told(turned)) {
-        row(page, &[&turned, &seen(&turned)], test);
+        row(page, &[&turned, &seen(&turned), &turned.label()], test);
     }
 }
 
@@ -243,7 +247,14 @@ fn in_http(page: &mut String) {
     let introduction = "The body is what the log says. With `refuse_after_upgrade`, which is on for browsers, the last columns are \
         what happens instead: the upgrade is accepted, a CONNECT is answered, and the WebSocket closes with this code and the text. \
         Without WebSocket, the CONNACK is what there is.";
-    let columns = ["Status", "Text", "CONNACK 5.0, 3.x", "Close", "Test"];
+    let columns = [
+        "Status",
+        "Text",
+        "CONNACK 5.0, 3.x",
+        "Close",
+        "Metric",
+        "Test",
+    ];
     table(page, "In HTTP", introduction, &columns);
     for (refusal, test) in http() {
         let (connack, close) = match refusal.close_code() {
@@ -251,18 +262,20 @@ fn in_http(page: &mut String) {
             None => ("-".into(), "-".into()),
         };
         let status = refusal.status().as_u16();
-        row(page, &[&status, &refusal, &connack, &close], test);
+        let cells: [&dyn Display; 5] = [&status, &refusal, &connack, &close, &refusal.label()];
+        row(page, &cells, test);
     }
 }
 
 fn in_connack(page: &mut String) {
     let introduction =
         "The text is that of the log, of the close and, in 5.0, of the Reason String.";
-    let columns = ["Text", "CONNACK 5.0, 3.x", "Close", "Test"];
+    let columns = ["Text", "CONNACK 5.0, 3.x", "Close", "Metric", "Test"];
     table(page, "In answer to CONNECT", introduction, &columns);
     for (refusal, test) in connects() {
         let end = End::Refused(refusal);
-        let cells: [&dyn Display; 3] = [&end, &connack(end.reason_code()), &end.close_code()];
+        let connack = connack(end.reason_code());
+        let cells: [&dyn Display; 4] = [&end, &connack, &end.close_code(), &end.label()];
         row(page, &cells, test);
     }
 }
@@ -270,7 +283,7 @@ fn in_connack(page: &mut String) {
 fn in_disconnect(page: &mut String) {
     let introduction = "DISCONNECT exists in 5.0 only; before it, and without WebSocket, the end of the connection is all there is. \
         A client that is gone, or has closed itself, is told nothing.";
-    let columns = ["Text", "DISCONNECT", "Close", "Test"];
+    let columns = ["Text", "DISCONNECT", "Close", "Metric", "Test"];
     table(page, "After it", introduction, &columns);
     let violations = violations().into_iter();
     let violations = violations.map(|(violation, test)| (End::Violation(violation), test));
@@ -286,7 +299,8 @@ fn in_disconnect(page: &mut String) {
             End::Disconnected(_) | End::Lost(_) => "-".to_owned(),
             end => code(end.reason_code()),
         };
-        row(page, &[&end, &disconnect, &end.close_code()], test);
+        let cells: [&dyn Display; 4] = [&end, &disconnect, &end.close_code(), &end.label()];
+        row(page, &cells, test);
     }
 }
 
@@ -297,11 +311,14 @@ fn in_frames(page: &mut String) {
         page,
         "In WebSocket",
         introduction,
-        &["Text", "Close", "Test"],
+        &["Text", "Close", "Metric", "Test"],
     );
     for (violation, test) in frames() {
         let code = u16::from(violation.close_code());
-        row(page, &[&violation.as_str(), &code], test);
+        let close_code = violation.close_code().into();
+        let text = violation.as_str();
+        let end = End::Lost(Lost::Transport { close_code, text });
+        row(page, &[&text, &code, &end.label()], test);
     }
 }
 
@@ -322,12 +339,7 @@ fn row(page: &mut String, cells: &[&dyn Display], test: &str) {
     for cell in cells {
         write!(page, "| {} ", cell.to_string().replace('|', "\\|")).unwrap();
     }
-    let test = if test.is_empty() {
-        "none".into()
-    } else {
-        format!("`{test}`")
-    };
-    writeln!(page, "| {test} |").unwrap();
+    writeln!(page, "| `{test}` |").unwrap();
 }
 
 fn connack(reason: ReasonCode) -> String {

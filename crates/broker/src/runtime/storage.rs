@@ -10,10 +10,11 @@ use crate::config::{self, Durability};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use std::{fmt, fs, io, thread};
+use weir_admin::StoreLoad;
 use weir_engine::{Change, Links, Record, ShardId, StoreTicket};
 use weir_store::{Files, Part, Recovered, Store, StoreError, Together};
 
@@ -42,6 +43,7 @@ pub(crate) struct Storage {
 #[derive(Debug, Default)]
 pub(crate) struct Load {
     waiting_bytes: AtomicUsize,
+    commits: AtomicU64,
     is_full: AtomicBool,
 }
 
@@ -155,6 +157,15 @@ impl Load {
     /// Whether nothing new can be kept.
     pub(crate) fn is_full(&self) -> bool {
         self.is_full.load(Ordering::Relaxed)
+    }
+
+    /// For metrics.
+    pub(crate) fn counted(&self) -> StoreLoad {
+        StoreLoad {
+            commits: self.commits.load(Ordering::Relaxed),
+            waiting_bytes: self.waiting_bytes.load(Ordering::Relaxed) as u64,
+            is_full: self.is_full(),
+        }
     }
 }
 
@@ -275,6 +286,9 @@ impl Keeper {
 
     fn answer(&mut self) {
         let staged_bytes = std::mem::take(&mut self.staged_bytes);
+        if !self.tickets.is_empty() {
+            self.load.commits.fetch_add(1, Ordering::Relaxed);
+        }
         self.load
             .waiting_bytes
             .fetch_sub(staged_bytes, Ordering::Relaxed);

@@ -16,6 +16,7 @@ use super::mailbox::{Mail, Mailbox, Mailboxes};
 use super::post::Post;
 use super::storage::Storage;
 use super::sweep;
+use super::tally::{Counted, Report, add};
 use crate::notify::Heart;
 use bytes::BytesMut;
 use std::cell::{Cell, RefCell};
@@ -73,6 +74,7 @@ pub(crate) struct Worker {
     timer_at: Cell<Option<Instant>>,
     /// Woken when the last link is gone.
     pub(super) emptied: Notify,
+    pub(crate) counted: Counted,
     /// Links that still have a task, those that are closing included.
     pub(super) tasks: Cell<usize>,
     /// Whether nobody is let in any more.
@@ -128,6 +130,7 @@ pub(crate) fn run(start: Start, mailbox: Mailbox) {
         timer: Notify::new(),
         timer_at: Cell::new(None),
         emptied: Notify::new(),
+        counted: Counted::default(),
         tasks: Cell::new(0),
         is_ending: Cell::new(false),
         settled,
@@ -294,7 +297,11 @@ impl Worker {
     }
 
     pub(crate) fn report(&self) {
-        self.shared.report(self.index, self.shard.borrow().stats());
+        let report = Report {
+            stats: self.shard.borrow().stats(),
+            traffic: self.counted.traffic(),
+        };
+        self.shared.report(self.index, report);
     }
 
     /// What there is to send goes out at the end of the turn.
@@ -312,6 +319,7 @@ impl Worker {
         // Taken out, so that nothing is borrowed while others are called.
         let mut output = self.output.take();
         self.transmit(now, link.key(), &mut output);
+        add(&self.counted.sent_bytes, output.len());
         link.send(now, &output);
         self.output.replace(output);
         self.after(now);
@@ -386,6 +394,7 @@ impl Worker {
                 connection,
                 welcome,
             } => {
+                add(&self.counted.accepted, 1);
                 if let Some(link) = self.links.borrow().get(&connection) {
                     link.accepted(&welcome, self.shared.config.limits.max_packet_bytes);
                 }
@@ -405,11 +414,13 @@ impl Worker {
 
     /// Sends a connection's last bytes and closes it; the engine can forget it.
     fn close(self: &Rc<Self>, now: Instant, key: ConnectionKey, end: End) {
+        self.shared.tally.ended(&end);
         let link = self.links.borrow_mut().remove(&key);
         self.pending.borrow_mut().remove(&key);
         if let Some(link) = link {
             let mut output = Output::new();
             self.transmit(now, key, &mut output);
+            add(&self.counted.sent_bytes, output.len());
             link.close(now, &output, end);
         }
         let lost = Lost::Closed;

@@ -69,6 +69,7 @@ impl Shard {
         };
         match self.publish(now, Some(session), &Arc::new(message)) {
             Routed::RetainedFull => {
+                self.roster.stats.retained_refused += 1;
                 self.refuse_for_room(now, key, delivery, End::RetainedFull);
             }
             Routed::ToNobody => {
@@ -187,7 +188,7 @@ impl Shard {
     /// There is no room for what the client asked to be kept. A QoS 0 message need not be: it was delivered.
     fn refuse_for_room(&mut self, now: Instant, key: ConnectionKey, delivery: Delivery, end: End) {
         match delivery {
-            Delivery::AtMostOnce => self.roster.stats.messages_dropped += 1,
+            Delivery::AtMostOnce => self.roster.stats.dropped.refused += 1,
             // [MQTT3-4.8.0-2]
             _ => self.refuse_publish(now, key, delivery, ReasonCode::QuotaExceeded, end),
         }
@@ -205,7 +206,7 @@ impl Shard {
     ) {
         let connection = self.roster.connections.get(key);
         let is_v5 = connection.is_some_and(|connection| connection.version == Version::V5);
-        self.roster.stats.messages_dropped += 1;
+        self.roster.stats.dropped.refused += 1;
         match is_v5 {
             true => self.acknowledge(now, key, delivery, reason),
             false => self.end(now, key, end),

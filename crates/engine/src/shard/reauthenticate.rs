@@ -291,6 +291,7 @@ impl Shard {
         session: SessionKey,
         report: impl FnOnce(&dyn Permissions) -> Report,
     ) {
+        self.roster.stats.denials += 1;
         let (Some(connection), Some(of)) = (
             self.roster.connections.get_mut(key),
             self.roster.sessions.get(session),

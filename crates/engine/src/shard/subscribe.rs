@@ -140,6 +140,7 @@ impl Shard {
         }
         let full = session.subscriptions.len() >= settings.max_subscriptions_per_session;
         let full = full && !session.subscriptions.contains(filter);
+        self.roster.stats.subscriptions_refused += u64::from(full);
         let can_last = session.number.is_none() || !self.roster.journal.is_full;
         (full || !can_last).then_some(ReasonCode::QuotaExceeded)
     }

@@ -7,6 +7,7 @@ use super::{Admission, Link, Worker};
 use crate::config::Limits;
 use crate::runtime::crowd::Seat;
 use crate::runtime::pace::{Meters, Pace, Rest};
+use crate::runtime::tally::add;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
@@ -45,6 +46,7 @@ impl Link {
         if let Some(pace) = &mut *self.pace.borrow_mut()
             && pace.book(now, publishes, bytes)
         {
+            add(&worker.counted.rests, 1);
             worker.heard(now, self.key());
         }
     }
