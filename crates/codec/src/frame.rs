@@ -62,51 +62,19 @@ impl PublishFrame {
         payload: &Bytes,
         has_packet_id: bool,
     ) -> Result<Self, EncodeError> {
-        head.check()?;
-        let mut before = Length::default();
-        before.field(head.topic.as_bytes());
-        let id_bytes = if has_packet_id { 2 } else { 0 };
-        let properties_bytes = head.properties_bytes();
-        let mut after = Length::default();
-        if head.version.is_v5() {
-            after.varint(properties_bytes);
-            after.0 += usize::try_from(properties_bytes).unwrap_or(usize::MAX);
-        }
-        let body_bytes = before
-            .0
-            .saturating_add(id_bytes)
-            .saturating_add(after.0)
-            .saturating_add(payload.len());
-        let remaining = u32::try_from(body_bytes)
-            .ok()
-            .filter(|len| *len <= varint::MAX);
-        let remaining = remaining.ok_or(EncodeError::PacketTooLong)?;
-
-        let copied = payload.len() < LINK_BYTES;
-        let head_bytes = 1 + varint::encoded_len(remaining) + before.0 + id_bytes + after.0;
-        let mut encoded =
-            BytesMut::with_capacity(head_bytes + if copied { payload.len() } else { 0 });
-        encoded.u8(0);
-        encoded.varint(remaining);
-        encoded.field(head.topic.as_bytes());
-        let id_at = encoded.len();
-        encoded.put([0; 2].get(..id_bytes).unwrap_or_default());
-        if head.version.is_v5() {
-            encoded.varint(properties_bytes);
-            head.write_properties(&mut encoded);
-        }
-        if copied {
-            encoded.put(payload);
-        }
-        let payload = if copied {
-            Bytes::new()
-        } else {
-            payload.clone()
+        let layout = head.layout(payload.len(), has_packet_id)?;
+        let is_copied = payload.len() < LINK_BYTES;
+        let (copied, linked) = match is_copied {
+            true => (&payload[..], Bytes::new()),
+            false => (&[][..], payload.clone()),
         };
+        let mut encoded = BytesMut::with_capacity(layout.packet_bytes() - linked.len());
+        head.write(0, &layout, &mut encoded);
+        encoded.put(copied);
         Ok(Self {
             encoded: encoded.freeze(),
-            id_at,
-            payload,
+            id_at: layout.id_at(),
+            payload: linked,
             has_packet_id,
         })
     }
@@ -155,7 +123,64 @@ impl PublishFrame {
 /// The packet type in the first byte.
 const FIRST: u8 = (PacketType::Publish as u8) << 4;
 
+/// The lengths of a packet's parts.
+pub(crate) struct Layout {
+    remaining: u32,
+    topic_bytes: usize,
+    id_bytes: usize,
+    properties_bytes: u32,
+}
+
+impl Layout {
+    /// The size of the whole packet, its payload included.
+    pub(crate) fn packet_bytes(&self) -> usize {
+        1 + varint::encoded_len(self.remaining) + self.remaining as usize
+    }
+
+    /// Where the packet identifier goes.
+    fn id_at(&self) -> usize {
+        1 + varint::encoded_len(self.remaining) + 2 + self.topic_bytes
+    }
+}
+
 impl PublishHead<'_> {
+    /// Measures the packet.
+    pub(crate) fn layout(
+        &self,
+        payload_bytes: usize,
+        has_packet_id: bool,
+    ) -> Result<Layout, EncodeError> {
+        self.check()?;
+        let id_bytes = if has_packet_id { 2 } else { 0 };
+        let properties_bytes = self.properties_bytes();
+        let mut body = Length(2 + self.topic.len() + id_bytes);
+        if self.version.is_v5() {
+            body.varint(properties_bytes);
+            body.0 += usize::try_from(properties_bytes).unwrap_or(usize::MAX);
+        }
+        let remaining = u32::try_from(body.0.saturating_add(payload_bytes))
+            .ok()
+            .filter(|len| *len <= varint::MAX);
+        Ok(Layout {
+            remaining: remaining.ok_or(EncodeError::PacketTooLong)?,
+            topic_bytes: self.topic.len(),
+            id_bytes,
+            properties_bytes,
+        })
+    }
+
+    /// Writes everything in front of the payload; the packet identifier is left open.
+    pub(crate) fn write(&self, flags: u8, layout: &Layout, out: &mut impl Sink) {
+        out.u8(FIRST | flags);
+        out.varint(layout.remaining);
+        out.field(self.topic.as_bytes());
+        out.put([0; 2].get(..layout.id_bytes).unwrap_or_default());
+        if self.version.is_v5() {
+            out.varint(layout.properties_bytes);
+            self.write_properties(out);
+        }
+    }
+
     fn check(&self) -> Result<(), EncodeError> {
         if u16::try_from(self.topic.len()).is_err() {
             return Err(EncodeError::FieldTooLong(PacketType::Publish));
@@ -221,7 +246,7 @@ impl PublishHead<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::PacketId;
+    use crate::{PacketId, Segment};
     use std::{vec, vec::Vec};
 
     fn head<'a>(version: Version, topic: &'a str, properties: &'a Properties) -> PublishHead<'a> {
@@ -239,7 +264,7 @@ mod tests {
         let mut output = Output::new();
         frame.write(dup, retain, delivery, &mut output);
         assert_eq!(output.len(), frame.wire_bytes());
-        output.parts().flatten().copied().collect()
+        output.parts(&Segment::new()).flatten().copied().collect()
     }
 
     #[test]
@@ -275,7 +300,7 @@ mod tests {
                 PublishFrame::new(&head(Version::V5, "a", &properties), &payload, false).unwrap();
             let mut output = Output::new();
             frame.write(false, false, Delivery::AtMostOnce, &mut output);
-            assert_eq!(output.parts().count(), parts);
+            assert_eq!(output.parts(&Segment::new()).count(), parts);
             assert_eq!(payload.is_unique(), parts == 1);
         }
     }

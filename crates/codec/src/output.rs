@@ -1,12 +1,15 @@
 //! Bytes on their way out.
 //!
 //! Packets are written one after the other; small pieces are copied together, large payloads are linked and stay
-//! where they are. The pieces, in order, are exactly the bytes of the packets: how they are cut has no meaning.
+//! where they are, and what many get is a stretch of a [`Segment`]. The pieces, in order, are exactly the bytes of the
+//! packets: how they are cut has no meaning.
+//!
+//! An output that refers to a segment must be read, or [settled](Output::settle), before that is cleared.
 
-use crate::{EncodeError, Packet, Version, sink::Sink};
+use crate::{EncodeError, Packet, Segment, Stretch, Version, sink::Sink};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::iter;
+use core::{iter, mem};
 
 /// A payload of at least this many bytes is linked instead of copied: from about this size on, one more segment in a
 /// vectored write is cheaper than copying.
@@ -17,7 +20,7 @@ pub const LINK_BYTES: usize = 2048;
 pub struct Output {
     /// Everything that is copied, in one piece.
     copied: Vec<u8>,
-    /// What is linked, in order, and where between the copied bytes it belongs.
+    /// What lies elsewhere, in order, and where between the copied bytes it belongs.
     links: Vec<Link>,
     linked_bytes: usize,
 }
@@ -25,7 +28,7 @@ pub struct Output {
 /// A part of an [`Output`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// Bytes that lie in the output.
+    /// Bytes that lie in the output or in the segment.
     Copied(&'a [u8]),
     /// Bytes that are shared: whoever keeps them counts a reference.
     Linked(&'a Bytes),
@@ -45,7 +48,13 @@ impl Piece<'_> {
 struct Link {
     /// The number of copied bytes in front.
     at: usize,
-    bytes: Bytes,
+    part: Part,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    Linked(Bytes),
+    Shared(Stretch),
 }
 
 impl Output {
@@ -54,9 +63,9 @@ impl Output {
         Self::default()
     }
 
-    /// How many copied bytes it has room for without asking for memory.
-    pub fn capacity(&self) -> usize {
-        self.copied.capacity()
+    /// How many bytes of memory it holds.
+    pub fn capacity_bytes(&self) -> usize {
+        self.copied.capacity() + self.links.capacity() * size_of::<Link>()
     }
 
     /// The number of bytes in it.
@@ -89,10 +98,48 @@ impl Output {
             return;
         }
         self.linked_bytes += bytes.len();
-        self.links.push(Link {
-            at: self.copied.len(),
-            bytes,
-        });
+        self.push(Part::Linked(bytes));
+    }
+
+    /// Appends a stretch of `segment`, which is all that this output may share until it is cleared or settled. A short
+    /// stretch that does not go on is copied.
+    #[inline]
+    pub fn share(&mut self, segment: &Segment, stretch: Stretch) {
+        let copied_bytes = self.copied.len();
+        if let Some(Link {
+            at,
+            part: Part::Shared(last),
+        }) = self.links.last_mut()
+            && *at == copied_bytes
+        {
+            if let Some(joined) = last.joined(stretch) {
+                *last = joined;
+                self.linked_bytes += stretch.len();
+                return;
+            }
+            if last.len() < LINK_BYTES {
+                self.copied.extend_from_slice(segment.bytes(*last));
+                self.linked_bytes -= last.len();
+                self.links.pop();
+            }
+        }
+        self.linked_bytes += stretch.len();
+        self.push(Part::Shared(stretch));
+    }
+
+    /// Copies what it shares with others, so that the segment can be cleared.
+    pub fn settle(&mut self, segment: &Segment) {
+        let shares = |link: &Link| matches!(link.part, Part::Shared(_));
+        if !self.links.iter().any(shares) {
+            return;
+        }
+        let unsettled = mem::take(self);
+        for piece in unsettled.pieces(segment) {
+            match piece {
+                Piece::Copied(bytes) => self.put(bytes),
+                Piece::Linked(bytes) => self.link(bytes.clone()),
+            }
+        }
     }
 
     /// Appends a packet.
@@ -111,8 +158,8 @@ impl Output {
         self.copied.get_mut(start..).unwrap_or_default()
     }
 
-    /// The pieces in order, none of them empty.
-    pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> + Clone {
+    /// The pieces in order, none of them empty. `segment` is the one that it shares.
+    pub fn pieces<'a>(&'a self, segment: &'a Segment) -> impl Iterator<Item = Piece<'a>> + Clone {
         let mut from = 0;
         let links = self.links.iter().map(Some).chain(iter::once(None));
         links.flat_map(move |link| {
@@ -120,17 +167,25 @@ impl Output {
             let copied = self.copied.get(from..to).unwrap_or_default();
             from = to;
             let copied = (!copied.is_empty()).then_some(Piece::Copied(copied));
-            let linked = link.map(|link| Piece::Linked(&link.bytes));
+            let linked = link.map(|link| match &link.part {
+                Part::Linked(bytes) => Piece::Linked(bytes),
+                Part::Shared(stretch) => Piece::Copied(segment.bytes(*stretch)),
+            });
             copied.into_iter().chain(linked)
         })
     }
 
     /// The bytes of the pieces.
-    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        self.pieces().map(|piece| match piece {
+    pub fn parts<'a>(&'a self, segment: &'a Segment) -> impl Iterator<Item = &'a [u8]> {
+        self.pieces(segment).map(|piece| match piece {
             Piece::Copied(bytes) => bytes,
             Piece::Linked(bytes) => bytes,
         })
+    }
+
+    fn push(&mut self, part: Part) {
+        let at = self.copied.len();
+        self.links.push(Link { at, part });
     }
 }
 
@@ -151,7 +206,11 @@ mod tests {
     use std::vec;
 
     fn joined(output: &Output) -> Vec<u8> {
-        output.parts().flatten().copied().collect()
+        output.parts(&Segment::new()).flatten().copied().collect()
+    }
+
+    fn parts(output: &Output) -> usize {
+        output.parts(&Segment::new()).count()
     }
 
     #[test]
@@ -161,7 +220,7 @@ mod tests {
         output.link(Bytes::from_static(b"cd"));
         output.put(b"e");
         assert_eq!(output.len(), 5);
-        assert_eq!(output.parts().collect::<Vec<_>>(), [b"abcde"]);
+        assert_eq!((parts(&output), joined(&output)), (1, b"abcde".to_vec()));
     }
 
     #[test]
@@ -172,10 +231,10 @@ mod tests {
         output.link(large.clone());
         output.put(b"c");
         assert_eq!(output.len(), LINK_BYTES + 3);
-        assert_eq!(output.parts().count(), 3);
+        assert_eq!(parts(&output), 3);
         assert_eq!(joined(&output), [b"ab", &large[..], b"c"].concat());
         assert!(
-            matches!(output.pieces().nth(1), Some(Piece::Linked(linked)) if linked.as_ptr() == large.as_ptr())
+            matches!(output.pieces(&Segment::new()).nth(1), Some(Piece::Linked(linked)) if linked.as_ptr() == large.as_ptr())
         );
     }
 
@@ -185,7 +244,60 @@ mod tests {
         output.link(Bytes::from(vec![7; LINK_BYTES]));
         output.put(b"c");
         output.clear();
-        assert_eq!((output.len(), output.parts().count()), (0, 0));
-        assert!(output.capacity() > 0);
+        assert_eq!((output.len(), parts(&output)), (0, 0));
+        assert!(output.capacity_bytes() > 0);
+    }
+
+    /// A segment with packets of `lengths` bytes.
+    fn segment(lengths: &[usize]) -> (Segment, Vec<Stretch>) {
+        let (mut segment, properties) = (Segment::new(), crate::Properties::new());
+        let head = crate::PublishHead {
+            version: Version::V3_1_1,
+            topic: "a",
+            topic_alias: None,
+            message_expiry_interval: None,
+            subscription_identifiers: &[],
+            properties: &properties,
+        };
+        let packets = lengths
+            .iter()
+            .enumerate()
+            .map(|(n, len)| vec![n as u8; *len]);
+        let stretches = packets
+            .map(|payload| segment.publish(&head, &payload, false).unwrap())
+            .collect();
+        (segment, stretches)
+    }
+
+    #[test]
+    fn a_stretch_that_goes_on_stays_one_piece() {
+        let (segment, stretches) = segment(&[10, 20, 30]);
+        let mut output = Output::new();
+        output.put(b"ab");
+        for stretch in &stretches {
+            output.share(&segment, *stretch);
+        }
+        output.put(b"c");
+        assert_eq!(output.parts(&segment).count(), 3);
+        let before: Vec<u8> = output.parts(&segment).flatten().copied().collect();
+        assert_eq!(before.len(), output.len());
+        output.settle(&segment);
+        assert_eq!((parts(&output), joined(&output)), (1, before));
+    }
+
+    #[test]
+    fn short_stretches_that_do_not_go_on_are_copied_together() {
+        let (segment, stretches) = segment(&[10, 20, 30, LINK_BYTES, 40, 50]);
+        let mut output = Output::new();
+        for (stretch, pieces) in [(0, 1), (2, 2), (1, 2), (3, 2), (5, 3), (4, 4)] {
+            output.share(&segment, stretches[stretch]);
+            assert_eq!(output.parts(&segment).count(), pieces);
+        }
+        let wanted: Vec<u8> = [0, 2, 1, 3, 5, 4]
+            .into_iter()
+            .flat_map(|n: usize| segment.bytes(stretches[n]).to_vec())
+            .collect();
+        output.settle(&segment);
+        assert_eq!((output.len(), joined(&output)), (wanted.len(), wanted));
     }
 }

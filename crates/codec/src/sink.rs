@@ -4,6 +4,7 @@
 //! remaining length into the real buffer. So the length can't disagree with the bytes, and nothing has to be moved.
 
 use crate::{Properties, varint};
+use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
 /// A destination of encoded bytes.
@@ -45,6 +46,13 @@ pub(crate) trait Sink {
         // A block longer than any remaining length makes the packet too long, which is checked before anything is written.
         self.varint(u32::try_from(block.len()).unwrap_or(varint::MAX));
         self.put(block);
+    }
+}
+
+impl Sink for Vec<u8> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
     }
 }
 

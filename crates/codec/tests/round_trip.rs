@@ -7,7 +7,7 @@ use packets::{Conversation, conversations, delivery, payload, publish, topic, ve
 use proptest::{collection::vec, option, prelude::*, sample::Index};
 use weir_codec::{
     Decoder, Delivery, Output, Packet, Properties, Property, PropertyId, Publish, PublishFrame,
-    PublishHead, TopicFilter, Version,
+    PublishHead, Segment, TopicFilter, Version,
 };
 
 fn decode_all(decoder: &mut Decoder, into: &mut Vec<Packet>) {
@@ -45,7 +45,7 @@ proptest! {
             prop_assert_eq!(packet.encoded_bytes(conversation.version), Ok(bytes.len()));
             let mut output = Output::new();
             output.encode(packet, conversation.version).unwrap();
-            prop_assert_eq!(output.parts().collect::<Vec<_>>().concat(), bytes.to_vec());
+            prop_assert_eq!(output.parts(&Segment::new()).collect::<Vec<_>>().concat(), bytes.to_vec());
             decoder.push(bytes.freeze());
             prop_assert_eq!(decoder.next_packet(), Ok(Some(packet.clone())));
             prop_assert_eq!(decoder.next_packet(), Ok(None));
@@ -156,7 +156,8 @@ proptest! {
         let packet = Publish { dup, retain, delivery, topic: Some(name), payload, properties: expected };
         let mut bytes = BytesMut::from(&b"before"[..]);
         Packet::Publish(packet).encode(version, &mut bytes).unwrap();
-        let written: Vec<&[u8]> = output.parts().collect();
+        let segment = Segment::new();
+        let written: Vec<&[u8]> = output.parts(&segment).collect();
         prop_assert_eq!(written.concat(), bytes.to_vec());
     }
 

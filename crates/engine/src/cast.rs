@@ -1,7 +1,8 @@
 //! One message on its way to many: what the deliveries share.
 //!
 //! The bytes of a PUBLISH are encoded once per variant (version, with or without a packet id, alias, subscription
-//! identifiers) and shared by every session that gets that variant; whoever keeps the message shares one detached copy.
+//! identifiers) and shared by every session that gets that variant: what is alike for all of a version stands in the turn's
+//! segment, where outputs refer to it. Whoever keeps the message shares one detached copy.
 
 use crate::aliases::Alias;
 use crate::inflight::Identifiers;
@@ -11,26 +12,38 @@ use crate::time::Instant;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use smallvec::SmallVec;
-use weir_codec::{EncodeError, Properties, Property, PublishFrame, PublishHead, Version};
+use weir_codec::{
+    Alike, EncodeError, LINK_BYTES, Properties, Property, PublishFrame, PublishHead, Segment,
+    Stretch, Version,
+};
 
 /// What may differ between the encodings of one message.
-#[derive(Clone, Debug)]
-pub(crate) struct Variant {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Variant<'a> {
     pub(crate) version: Version,
     pub(crate) has_packet_id: bool,
     pub(crate) alias: Option<Alias>,
-    pub(crate) identifiers: Identifiers,
+    pub(crate) identifiers: &'a [u32],
 }
 
-impl Variant {
-    /// Equality, cheapest differences first: it is asked for each delivery.
+/// An encoding, and the variant that it is of.
+#[derive(Debug)]
+struct Encoding {
+    version: Version,
+    has_packet_id: bool,
+    alias: Option<Alias>,
+    identifiers: Identifiers,
+    frame: PublishFrame,
+}
+
+impl Encoding {
+    /// Whether it is of this variant, cheapest differences first: it is asked for each delivery.
     #[inline]
-    fn is(&self, other: &Self) -> bool {
-        self.version == other.version
-            && self.has_packet_id == other.has_packet_id
-            && self.alias == other.alias
-            && self.identifiers.len() == other.identifiers.len()
-            && (self.identifiers.is_empty() || self.identifiers == other.identifiers)
+    fn is(&self, variant: &Variant<'_>) -> bool {
+        self.version == variant.version
+            && self.has_packet_id == variant.has_packet_id
+            && self.alias == variant.alias
+            && self.identifiers[..] == *variant.identifiers
     }
 }
 
@@ -40,7 +53,9 @@ pub(crate) struct Cast {
     message: Arc<Message>,
     kept: bool,
     now: Instant,
-    frames: SmallVec<[(Variant, PublishFrame); 2]>,
+    encodings: SmallVec<[Encoding; 1]>,
+    /// Where it stands in the turn's segment, without or with RETAIN.
+    places: SmallVec<[(Alike, bool, Stretch); 2]>,
 }
 
 /// So many encodings are remembered; a session with rarer wishes gets one of its own.
@@ -53,7 +68,8 @@ impl Cast {
             message,
             kept: false,
             now,
-            frames: SmallVec::new(),
+            encodings: SmallVec::new(),
+            places: SmallVec::new(),
         }
     }
 
@@ -78,48 +94,85 @@ impl Cast {
         Arc::clone(&self.message)
     }
 
+    /// Where the message stands in the turn's `segment`, for all who get it alike; `None`: nobody else gets it so, or the
+    /// payload is large and better linked.
+    #[inline]
+    pub(crate) fn stretch(
+        &mut self,
+        variant: &Variant<'_>,
+        retain: bool,
+        segment: &mut Segment,
+    ) -> Option<Stretch> {
+        // An alias is set once.
+        if variant.has_packet_id
+            || variant.alias.is_some_and(|alias| !alias.known)
+            || self.message.payload.len() >= LINK_BYTES
+        {
+            return None;
+        }
+        let head = self.head(variant, &self.message.properties);
+        let alike = head.alike()?;
+        let known = self
+            .places
+            .iter()
+            .find(|it| (it.0, it.1) == (alike, retain));
+        if let Some((_, _, stretch)) = known {
+            return Some(*stretch);
+        }
+        let stretch = segment.publish(&head, &self.message.payload, retain)?;
+        self.places.push((alike, retain, stretch));
+        Some(stretch)
+    }
+
     /// The message's bytes in this variant.
-    pub(crate) fn frame(&mut self, variant: &Variant) -> Result<&PublishFrame, EncodeError> {
-        let known = self.frames.iter().position(|(other, _)| other.is(variant));
+    pub(crate) fn frame(&mut self, variant: &Variant<'_>) -> Result<&PublishFrame, EncodeError> {
+        let known = self.encodings.iter().position(|other| other.is(variant));
         let index = match known {
             Some(index) => index,
             None => {
-                let frame = self.encode(variant)?;
-                self.frames.truncate(SHARED_VARIANTS);
-                self.frames.push((variant.clone(), frame));
-                self.frames.len() - 1
+                let frame = self.encode(variant, &self.message.properties)?;
+                self.encodings.truncate(SHARED_VARIANTS);
+                self.encodings.push(Encoding {
+                    version: variant.version,
+                    has_packet_id: variant.has_packet_id,
+                    alias: variant.alias,
+                    identifiers: variant.identifiers.into(),
+                    frame,
+                });
+                self.encodings.len() - 1
             }
         };
-        self.frames
-            .get(index)
-            .map(|(_, frame)| frame)
+        let encoding = self.encodings.get(index);
+        encoding
+            .map(|encoding| &encoding.frame)
             .ok_or(EncodeError::PacketTooLong)
     }
 
     /// The same for a receiver that is told how many messages it missed before this one.
     pub(crate) fn frame_telling(
         &self,
-        variant: &Variant,
+        variant: &Variant<'_>,
         missed: u64,
     ) -> Result<PublishFrame, EncodeError> {
         let mut properties = self.message.properties.clone();
         properties.push(Property::UserProperty(MISSED, &missed.to_string()));
-        self.encode_with(variant, &properties)
+        self.encode(variant, &properties)
     }
 
-    fn encode(&self, variant: &Variant) -> Result<PublishFrame, EncodeError> {
-        self.encode_with(variant, &self.message.properties)
-    }
-
-    fn encode_with(
+    fn encode(
         &self,
-        variant: &Variant,
+        variant: &Variant<'_>,
         properties: &Properties,
     ) -> Result<PublishFrame, EncodeError> {
+        let head = self.head(variant, properties);
+        PublishFrame::new(&head, &self.message.payload, variant.has_packet_id)
+    }
+
+    fn head<'a>(&'a self, variant: &Variant<'a>, properties: &'a Properties) -> PublishHead<'a> {
         let message = &*self.message;
         // A topic the client knows by its alias goes out empty (section 3.3.2.3.4).
         let known_by_alias = variant.alias.is_some_and(|alias| alias.known);
-        let head = PublishHead {
+        PublishHead {
             version: variant.version,
             topic: if known_by_alias {
                 ""
@@ -128,9 +181,8 @@ impl Cast {
             },
             topic_alias: variant.alias.map(|alias| alias.number),
             message_expiry_interval: message.remaining_expiry_seconds(self.now),
-            subscription_identifiers: &variant.identifiers,
+            subscription_identifiers: variant.identifiers,
             properties,
-        };
-        PublishFrame::new(&head, &message.payload, variant.has_packet_id)
+        }
     }
 }

@@ -92,6 +92,7 @@ faults! {
     RetainedNotDeleted: "A retained message that is deleted stays in the store.",
     RetainedNotForwarded: "Retained messages stay on the shard where nobody else has interest.",
     RetainedNotRecorded: "A retained message is recorded by nobody.",
+    SegmentTornAway: "What a slow connection shares with others is not copied for it.",
     SessionEndsEarly: "A session lasts half as long.",
     SessionNeverEnds: "A session's expiry is forgotten.",
     SessionNotDeleted: "A session that ends stays in the store.",

@@ -69,16 +69,15 @@ pub(crate) struct Inflight {
 
 impl KeptIdentifiers {
     /// All of them.
-    pub(crate) fn list(&self) -> Identifiers {
-        self.0
-            .as_deref()
-            .map_or_else(Identifiers::new, Clone::clone)
+    pub(crate) fn list(&self) -> &[u32] {
+        self.0.as_deref().map_or(&[], SmallVec::as_slice)
     }
 }
 
-impl From<Identifiers> for KeptIdentifiers {
-    fn from(identifiers: Identifiers) -> Self {
-        Self((!identifiers.is_empty()).then(|| Box::new(identifiers)))
+impl From<&[u32]> for KeptIdentifiers {
+    fn from(identifiers: &[u32]) -> Self {
+        let keep = || Box::new(Identifiers::from_slice(identifiers));
+        Self((!identifiers.is_empty()).then(keep))
     }
 }
 

@@ -102,7 +102,7 @@ impl Journal {
             sequence: sequence.get(),
             qos: envelope.qos,
             retain: envelope.retain,
-            identifiers: envelope.identifiers.list(),
+            identifiers: envelope.identifiers.list().into(),
             stage: id.map_or(Stage::Queued(message), |id| Stage::Sent(message, id)),
         }));
     }

@@ -41,6 +41,7 @@ mod aliases;
 mod cast;
 mod connection;
 mod dirty;
+mod encore;
 mod end;
 mod id;
 mod inflight;

@@ -7,7 +7,7 @@
 //! A message that made room leaves a hole. Holes are swept up when they are the greater part, so nothing ever scans the queue
 //! for one message.
 
-use crate::inflight::{Envelope, Identifiers};
+use crate::inflight::Envelope;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use weir_codec::{Qos, TopicName};
@@ -88,7 +88,7 @@ impl Queue {
         let mut lost = 0;
         if only_latest && let Some(place) = self.place_of(&envelope.message.topic) {
             if let Some(earlier) = self.replace(place, envelope.clone(), room) {
-                self.miss(&earlier.identifiers.list(), 1);
+                self.miss(earlier.identifiers.list(), 1);
                 return 1;
             }
             lost += self.lose(place);
@@ -98,7 +98,7 @@ impl Queue {
         }
         self.sweep();
         if !self.has_room(cost, room) {
-            self.miss(&envelope.identifiers.list(), 1);
+            self.miss(envelope.identifiers.list(), 1);
             return lost + 1;
         }
         let place = self.first + self.waiting.len() as u64;
@@ -157,7 +157,7 @@ impl Queue {
     }
 
     /// Remembers that the client missed so many messages that would have carried these identifiers.
-    pub(crate) fn miss(&mut self, identifiers: &Identifiers, count: u64) {
+    pub(crate) fn miss(&mut self, identifiers: &[u32], count: u64) {
         let missed = &mut self.lossy.get_or_insert_default().missed;
         *missed.entry(sum_of(identifiers)).or_insert(0) += count;
         if missed.len() > SUMS {
@@ -166,7 +166,7 @@ impl Queue {
     }
 
     /// How many messages the client missed before one with these identifiers, to be told with it.
-    pub(crate) fn take_missed(&mut self, identifiers: &Identifiers) -> u64 {
+    pub(crate) fn take_missed(&mut self, identifiers: &[u32]) -> u64 {
         let missed = self.lossy.as_mut().map(|lossy| &mut lossy.missed);
         missed
             .and_then(|missed| missed.remove(&sum_of(identifiers)))
@@ -241,7 +241,7 @@ impl Queue {
         let Some(envelope) = self.take(place) else {
             return 0;
         };
-        self.miss(&envelope.identifiers.list(), 1);
+        self.miss(envelope.identifiers.list(), 1);
         1
     }
 
@@ -307,7 +307,7 @@ fn cost_bytes(envelope: &Envelope) -> usize {
 }
 
 /// Messages are counted for their subscription: by its identifier, those without one together.
-fn sum_of(identifiers: &Identifiers) -> u32 {
+fn sum_of(identifiers: &[u32]) -> u32 {
     identifiers.first().copied().unwrap_or(0)
 }
 

@@ -7,13 +7,14 @@
 use crate::cast::Cast;
 use crate::connection::Connection;
 use crate::dirty::Dirty;
+use crate::encore::Encore;
 use crate::end::End;
 use crate::id::{ConnectionKey, Numbers, SessionKey};
-use crate::inflight::{Awaiting, Envelope, Identifiers};
+use crate::inflight::{Awaiting, Envelope};
 use crate::journal::Journal;
 use crate::queue::Room;
 use crate::retained::Retained;
-use crate::sending::{Shape, count, has_room, has_window, publish, resend};
+use crate::sending::{Shape, Share, count, has_room, has_window, publish, resend};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::slow_reader::SlowReader;
@@ -43,6 +44,7 @@ pub(crate) struct Roster {
     pub(crate) journal: Journal,
     /// Connections with something to transmit, each once.
     pub(crate) dirty: Dirty,
+    pub(crate) encore: Encore,
     /// Connections that are to be given more retained messages, each once, in turn.
     pub(crate) replaying: VecDeque<ConnectionKey>,
     /// The time of the last input.
@@ -62,6 +64,7 @@ impl Roster {
             settings,
             stats: Stats::default(),
             dirty: Dirty::default(),
+            encore: Encore::default(),
             replaying: VecDeque::new(),
             now: Instant::default(),
             laggards: Vec::new(),
@@ -99,20 +102,18 @@ impl Roster {
 
     /// Hands a message to a session [MQTT-4.5.0-1], at the lower of its QoS and the QoS granted [MQTT-3.8.4-8],
     /// [MQTT-4.8.2-3], behind what waits already [MQTT-4.6.0-5], [MQTT-4.6.0-6], on behalf of its `subscription` (or
-    /// all that match, merged).
+    /// all that match, merged). Returns what it was given of the turn's segment.
     pub(crate) fn deliver(
         &mut self,
         to: SessionKey,
         subscription: &Subscription,
-        identifiers: Identifiers,
+        identifiers: &[u32],
         retain: bool,
         cast: &mut Cast,
-    ) {
-        let Some(session) = self.sessions.get_mut(to) else {
-            return;
-        };
+    ) -> Option<Share> {
+        let session = self.sessions.get_mut(to)?;
         if !session.may_receive(&cast.message().topic) {
-            return;
+            return None;
         }
         let mut qos = cast.message().qos.min(subscription.qos);
         if fault!(DeliveredAboveGranted) {
@@ -129,11 +130,9 @@ impl Roster {
             if qos != Qos::AtMostOnce || fault!(QosZeroForAbsent) {
                 self.enqueue(to, &shape, None, cast);
             }
-            return;
+            return None;
         };
-        let Some(connection) = self.connections.get_mut(key) else {
-            return;
-        };
+        let connection = self.connections.get_mut(key)?;
         let next = session.queue.is_empty() && session.resend.is_empty();
         if (next || fault!(QueueOvertaken))
             && has_room(&self.settings, connection)
@@ -145,12 +144,21 @@ impl Roster {
             }
             shape.missed = missed_before(session, &shape);
             self.dirty.mark(key, connection);
-            let sent = publish(&mut self.journal, session, (key, connection), shape, cast);
+            let (journal, segment) = (&mut self.journal, &mut self.dirty.segment);
+            let sent = publish((journal, segment), session, (key, connection), &shape, cast);
             count(&mut self.stats, sent);
+            Share::of(sent, key, connection)
         } else {
             let policy = subscription.slow_reader.or(connection.slow_reader);
             self.enqueue(to, &shape, policy, cast);
+            None
         }
+    }
+
+    /// Something happens that is no encore.
+    #[inline]
+    pub(crate) fn end_encore(&mut self) {
+        self.encore.end(&self.dirty.segment, &mut self.connections);
     }
 
     /// What has been waiting for this connection moves up: what is to be sent again, the queue; retained messages
@@ -273,11 +281,12 @@ impl Roster {
             };
             shape.missed = missed_before(session, &shape);
             self.dirty.mark(key, connection);
+            let (journal, segment) = (&mut self.journal, &mut self.dirty.segment);
             let sent = publish(
-                &mut self.journal,
+                (journal, segment),
                 session,
                 (key, connection),
-                shape,
+                &shape,
                 &mut cast,
             );
             count(&mut self.stats, sent);
@@ -311,14 +320,19 @@ impl Roster {
             return false;
         };
         let subscription = replay.subscription;
-        let identifiers = identifiers_of(&subscription);
         let mut is_held_up = false;
         let more = retained.page(&place.0, &mut replay, REPLAY_STEP, now, |message| {
             is_held_up = !self.is_free(key, to, message.qos.min(subscription.qos));
             if !is_held_up {
                 let mut cast = Cast::kept(Arc::clone(message), now);
                 // [MQTT3-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
-                self.deliver(to, &subscription, identifiers.clone(), true, &mut cast);
+                self.deliver(
+                    to,
+                    &subscription,
+                    subscription.identifiers(),
+                    true,
+                    &mut cast,
+                );
             }
             !is_held_up
         });
@@ -341,7 +355,7 @@ impl Roster {
     fn enqueue(
         &mut self,
         to: SessionKey,
-        shape: &Shape,
+        shape: &Shape<'_>,
         policy: Option<SlowReader>,
         cast: &mut Cast,
     ) {
@@ -353,7 +367,7 @@ impl Roster {
             message: cast.keep(),
             qos: shape.qos,
             retain: shape.retain,
-            identifiers: shape.identifiers.clone().into(),
+            identifiers: shape.identifiers.into(),
             sequence: session.next_sequence(shape.qos),
         };
         let room = room(&self.settings);
@@ -374,7 +388,7 @@ impl Roster {
         }
         match policy {
             Some(policy @ SlowReader::DropNewest) => {
-                session.queue.miss(&shape.identifiers, 1);
+                session.queue.miss(shape.identifiers, 1);
                 self.count_lost(to, policy, 1);
             }
             _ => self.refuse(to, shape.qos, policy),
@@ -419,18 +433,9 @@ fn room(settings: &Settings) -> Room {
 }
 
 /// How many messages of its subscription the client missed before this one; it is told with QoS 0 only.
-fn missed_before(session: &mut Session, shape: &Shape) -> u64 {
+fn missed_before(session: &mut Session, shape: &Shape<'_>) -> u64 {
     match shape.qos {
-        Qos::AtMostOnce => session.queue.take_missed(&shape.identifiers),
+        Qos::AtMostOnce => session.queue.take_missed(shape.identifiers),
         _ => 0,
     }
-}
-
-/// The identifiers of a single subscription.
-pub(crate) fn identifiers_of(subscription: &Subscription) -> Identifiers {
-    let mut identifiers = Identifiers::new();
-    if subscription.identifier != 0 {
-        identifiers.push(subscription.identifier);
-    }
-    identifiers
 }

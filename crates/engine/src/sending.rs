@@ -7,7 +7,7 @@ use crate::aliases::Alias;
 use crate::cast::{Cast, Variant};
 use crate::connection::Connection;
 use crate::id::ConnectionKey;
-use crate::inflight::{Awaiting, Envelope, Identifiers, Sequence};
+use crate::inflight::{Awaiting, Envelope, Sequence};
 use crate::journal::{Journal, Unsent};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -15,7 +15,8 @@ use crate::stats::Stats;
 use crate::time::Instant;
 use alloc::sync::Arc;
 use weir_codec::{
-    Ack, Delivery, Packet, PacketId, Properties, PublishFrame, Qos, ReasonCode, Version,
+    Ack, Delivery, Packet, PacketId, Properties, PublishFrame, Qos, ReasonCode, Segment, Stretch,
+    Version,
 };
 
 /// Whether something may be added to the connection's output now.
@@ -41,37 +42,63 @@ pub(crate) fn has_window(
 #[derive(Clone, Copy)]
 pub(crate) enum Sent {
     Enqueued,
+    /// Where the turn's segment has it.
+    Shared(Stretch),
     /// Larger than the client takes: as if it had been delivered [MQTT-3.1.2-25].
     TooLarge,
 }
 
 pub(crate) fn count(stats: &mut Stats, sent: Sent) {
     match sent {
-        Sent::Enqueued => stats.messages_sent += 1,
+        Sent::Enqueued | Sent::Shared(_) => stats.messages_sent += 1,
         Sent::TooLarge => stats.dropped.too_large += 1,
     }
 }
 
+/// What a connection was given of the turn's segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
+    pub(crate) connection: ConnectionKey,
+    pub(crate) stretch: Stretch,
+    /// What is in its output now.
+    pub(crate) output_bytes: usize,
+    pub(crate) max_packet_bytes: usize,
+}
+
+impl Share {
+    pub(crate) fn of(sent: Sent, key: ConnectionKey, connection: &Connection) -> Option<Self> {
+        let Sent::Shared(stretch) = sent else {
+            return None;
+        };
+        Some(Self {
+            connection: key,
+            stretch,
+            output_bytes: connection.output.len() + connection.unsent_bytes,
+            max_packet_bytes: connection.max_packet_bytes as usize,
+        })
+    }
+}
+
 /// What a delivery is, its message aside.
-pub(crate) struct Shape {
+pub(crate) struct Shape<'a> {
     pub(crate) qos: Qos,
     pub(crate) retain: bool,
-    pub(crate) identifiers: Identifiers,
+    pub(crate) identifiers: &'a [u32],
     pub(crate) sequence: Option<Sequence>,
     /// How many QoS 0 messages the client missed before it.
     pub(crate) missed: u64,
 }
 
-/// Encodes one PUBLISH into the connection's output; packet id, alias and quota change with the frame, or not at all.
+/// Adds one PUBLISH to the connection's output; packet id, alias and quota change with the frame, or not at all.
 /// One whose packet id has to be durable first is sent later; it takes no alias, since others may overtake it.
 pub(crate) fn publish(
-    journal: &mut Journal,
+    (journal, segment): (&mut Journal, &mut Segment),
     session: &mut Session,
     (key, connection): (ConnectionKey, &mut Connection),
-    shape: Shape,
+    shape: &Shape<'_>,
     cast: &mut Cast,
 ) -> Sent {
-    let Shape {
+    let &Shape {
         qos,
         retain,
         identifiers,
@@ -79,27 +106,30 @@ pub(crate) fn publish(
         missed,
     } = shape;
     let waits_for_store = waits_for_store(qos, sequence);
-    let alias = match waits_for_store {
-        true => None,
-        false => connection.aliases_out.choose(&cast.message().topic),
-    };
+    let aliases = Some(&connection.aliases_out).filter(|_| !waits_for_store);
+    let alias = aliases.and_then(|aliases| aliases.choose(&cast.message().topic));
     let variant = Variant {
         version: connection.version,
         has_packet_id: qos != Qos::AtMostOnce,
         alias,
         identifiers,
     };
+    if missed == 0
+        && let Some(stretch) = cast.stretch(&variant, retain, segment)
+    {
+        return share(connection, stretch, segment);
+    }
     let kept = (qos != Qos::AtMostOnce).then(|| Envelope {
         message: cast.keep(),
         qos,
         retain,
-        identifiers: variant.identifiers.clone().into(),
+        identifiers: identifiers.into(),
         sequence,
     });
     let telling = tell_missed(session, connection, &variant, missed, cast);
     let frame = match (&telling, cast.frame(&variant)) {
         (Some(telling), _) => telling,
-        (None, Ok(frame)) if fits(connection, frame) || fault!(MaximumPacketSizeIgnored) => frame,
+        (None, Ok(frame)) if takes(connection, frame.wire_bytes()) => frame,
         _ => {
             journal.delete_delivery(session.number, sequence);
             return Sent::TooLarge;
@@ -132,11 +162,20 @@ pub(crate) fn publish(
     sent(connection, alias, cast)
 }
 
+/// Gives the connection what many get.
+fn share(connection: &mut Connection, stretch: Stretch, segment: &Segment) -> Sent {
+    if !takes(connection, stretch.len()) {
+        return Sent::TooLarge;
+    }
+    connection.output.share(segment, stretch);
+    Sent::Shared(stretch)
+}
+
 /// The frame that also says how many messages were missed; if it can't be said now, it is said with the next one.
 fn tell_missed(
     session: &mut Session,
     connection: &Connection,
-    variant: &Variant,
+    variant: &Variant<'_>,
     missed: u64,
     cast: &Cast,
 ) -> Option<PublishFrame> {
@@ -144,16 +183,16 @@ fn tell_missed(
         return None;
     }
     let frame = cast.frame_telling(variant, missed).ok();
-    let frame = frame.filter(|it| fits(connection, it));
+    let frame = frame.filter(|it| takes(connection, it.wire_bytes()));
     if frame.is_none() {
-        session.queue.miss(&variant.identifiers, missed);
+        session.queue.miss(variant.identifiers, missed);
     }
     frame
 }
 
 /// [MQTT-3.1.2-24]: whether it is within the client's Maximum Packet Size.
-fn fits(connection: &Connection, frame: &PublishFrame) -> bool {
-    frame.wire_bytes() <= connection.max_packet_bytes as usize
+fn takes(connection: &Connection, packet_bytes: usize) -> bool {
+    packet_bytes <= connection.max_packet_bytes as usize || fault!(MaximumPacketSizeIgnored)
 }
 
 /// A QoS 2 message that is in the durable state is sent when its packet id is.

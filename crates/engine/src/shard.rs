@@ -42,7 +42,7 @@ use alloc::vec::Vec;
 pub(crate) use contest::Contest;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use weir_codec::{Output, Packet, TopicFilter, Utf8};
+use weir_codec::{Output, Packet, Segment, TopicFilter, Utf8};
 use weir_router::SubscriptionTree;
 
 /// So many SUBACKs and UNSUBACKs of one connection may wait for other shards before it is not read from.
@@ -121,6 +121,16 @@ impl Shard {
     /// Takes in what has happened.
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.roster.now = now;
+        let is_publish = matches!(
+            &input,
+            Input::Packet {
+                packet: Packet::Publish(_),
+                ..
+            }
+        );
+        if !is_publish {
+            self.roster.end_encore();
+        }
         match input {
             Input::Packet { connection, packet } => self.handle_packet(now, connection, packet),
             Input::Malformed {
@@ -201,11 +211,13 @@ impl Shard {
         !self.roster.dirty.is_empty() || !self.roster.replaying.is_empty()
     }
 
-    /// The next connection that has something to transmit; each is named once until it is transmitted. The `None` at
-    /// the end is the end of a turn: some more retained messages are then looked up, to be transmitted in the next
-    /// one, if [`Shard::is_dirty`].
+    /// The next connection that has something to transmit; each is named once a turn. The `None` at the end is the end of
+    /// the turn: what was handed out must have been written by then, since the [segment](Shard::segment) is emptied, and
+    /// some more retained messages are looked up, to be transmitted in the next turn, if [`Shard::is_dirty`].
     pub fn poll_dirty(&mut self) -> Option<ConnectionKey> {
-        let Some(key) = self.roster.dirty.pop() else {
+        self.roster.end_encore();
+        let Some(key) = self.roster.dirty.next() else {
+            self.roster.dirty.end_turn(&mut self.roster.connections);
             self.roster.replay(&self.retained);
             self.end_doomed(self.roster.now);
             self.end_step();
@@ -219,7 +231,9 @@ impl Shard {
 
     /// Moves what a connection has to send into `out`, and lets what waited for the room move up:
     /// if that is anything, the connection is dirty again. What is in `out` is done with, and its memory used again.
+    /// What is moved there shares the [segment](Shard::segment).
     pub fn transmit(&mut self, now: Instant, connection: ConnectionKey, out: &mut Output) {
+        self.roster.end_encore();
         if let Some(connection) = self.roster.connections.get_mut(connection) {
             self.roster.dirty.exchange(connection, out);
         }
@@ -232,6 +246,12 @@ impl Shard {
         {
             self.roster.dirty.mark(connection, state);
         }
+    }
+
+    /// What outputs have in common in this turn.
+    #[must_use]
+    pub fn segment(&self) -> &Segment {
+        &self.roster.dirty.segment
     }
 
     /// When [`Input::Timeout`] is due, if nothing else happens before.
@@ -306,7 +326,7 @@ impl Shard {
             Phase::Authenticating { .. } | Phase::Closing => return,
         };
         match packet {
-            Packet::Publish(publish) => self.receive_publish(now, key, session, publish),
+            Packet::Publish(publish) => self.receive_publish(now, key, session, &publish),
             Packet::PubAck(ack) => self.receive_puback(now, key, session, &ack),
             Packet::PubRec(ack) => self.receive_pubrec(now, key, session, &ack),
             Packet::PubRel(ack) => self.receive_pubrel(now, key, session, &ack),

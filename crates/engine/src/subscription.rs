@@ -33,6 +33,14 @@ impl Subscription {
         }
     }
 
+    /// Its Subscription Identifier as a list, empty or of one.
+    pub(crate) fn identifiers(&self) -> &[u32] {
+        match self.identifier {
+            0 => &[],
+            _ => core::slice::from_ref(&self.identifier),
+        }
+    }
+
     /// Adds another matching subscription of the same session, so that one copy serves both: the highest QoS
     /// [MQTT-3.3.4-2], RETAIN kept if either wants it, the wish for a slow reader that loses less.
     pub(crate) fn merge(&mut self, other: &Self) {

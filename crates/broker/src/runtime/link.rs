@@ -23,7 +23,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use tokio::time::timeout;
 use weir_auth::Presented;
-use weir_codec::{Connect, Decoder, Output, Packet, Utf8};
+use weir_codec::{Connect, Decoder, Output, Packet, Segment, Utf8};
 use weir_engine::{ConnectionKey, End, Input, Instant, Lost, ShardId, Welcome};
 use weir_ws::{CloseCode, ConnectionError, Event};
 
@@ -160,12 +160,12 @@ impl Link {
     }
 
     /// Sends `output` as one WebSocket message, as far as the socket takes it.
-    pub(crate) fn send(&self, now: Instant, output: &Output) {
+    pub(crate) fn send(&self, now: Instant, output: &Output, segment: &Segment) {
         if output.is_empty() {
             return;
         }
         self.sent_at.set(now);
-        self.write(|transport, cx| transport.send(cx, output));
+        self.write(|transport, cx| transport.send(cx, output, segment));
         if self.paused.get() {
             self.wake();
         }
@@ -177,8 +177,8 @@ impl Link {
     }
 
     /// Sends the last bytes, then the close frame that says why; logs it, once.
-    pub(crate) fn close(&self, now: Instant, output: &Output, end: End) {
-        self.send(now, output);
+    pub(crate) fn close(&self, now: Instant, output: &Output, segment: &Segment, end: End) {
+        self.send(now, output, segment);
         self.ended.set(true);
         // Whoever takes its place need not wait until it has closed.
         self.seat.take();

@@ -7,7 +7,7 @@ use super::stream::Stream;
 use bytes::BytesMut;
 use std::io;
 use std::task::{Context, Poll};
-use weir_codec::Output;
+use weir_codec::{Output, Segment};
 use weir_ws::{CloseCode, Connection, ConnectionError, Event, RawConnection};
 
 /// A client's transport.
@@ -18,8 +18,8 @@ pub(crate) enum Transport {
 
 impl Transport {
     /// Writes packets as far as the stream takes them, and queues the rest.
-    pub(crate) fn send(&mut self, cx: &mut Context<'_>, output: &Output) {
-        let pieces = output.pieces().map(|piece| match piece {
+    pub(crate) fn send(&mut self, cx: &mut Context<'_>, output: &Output, segment: &Segment) {
+        let pieces = output.pieces(segment).map(|piece| match piece {
             weir_codec::Piece::Copied(bytes) => weir_ws::Piece::Copied(bytes),
             weir_codec::Piece::Linked(bytes) => weir_ws::Piece::Linked(bytes),
         });

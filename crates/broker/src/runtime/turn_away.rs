@@ -12,7 +12,9 @@ use std::future::poll_fn;
 use std::task::{Context, Waker};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
-use weir_codec::{ConnAck, Connect, Decoder, Output, Packet, Properties, Property, ReasonCode};
+use weir_codec::{
+    ConnAck, Connect, Decoder, Output, Packet, Properties, Property, ReasonCode, Segment,
+};
 use weir_ws::{CloseCode, Event, Refusal};
 
 /// The room for what such a client sends before it is cut off.
@@ -82,7 +84,11 @@ fn answer(transport: &mut Transport, connect: &Connect, refusal: &Refusal) {
     let mut output = Output::new();
     if output.encode(&connack, connect.version).is_ok() {
         // What does not leave now is waited for by whoever sees it off.
-        transport.send(&mut Context::from_waker(Waker::noop()), &output);
+        transport.send(
+            &mut Context::from_waker(Waker::noop()),
+            &output,
+            &Segment::new(),
+        );
     }
 }
 

@@ -19,6 +19,7 @@ use super::sweep;
 use super::tally::{Counted, Report, add};
 use crate::notify::Heart;
 use bytes::BytesMut;
+use slotmap::SecondaryMap;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -28,7 +29,7 @@ use std::task::Waker;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::{LocalSet, spawn_local, unconstrained};
 use tokio::time::sleep_until;
 use weir_auth::Pending;
 use weir_codec::{Output, Packet, Utf8};
@@ -62,7 +63,7 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(super) shard: RefCell<Shard>,
-    links: RefCell<HashMap<ConnectionKey, Rc<Link>>>,
+    links: RefCell<SecondaryMap<ConnectionKey, Rc<Link>>>,
     pub(crate) arena: RefCell<BytesMut>,
     /// What is handed out by the shard to be sent; what was sent before lends its memory.
     output: RefCell<Output>,
@@ -122,7 +123,7 @@ pub(crate) fn run(start: Start, mailbox: Mailbox) {
         shard: RefCell::new(engine),
         mailbox: RefCell::new(mailbox),
         post: Post::new(id, mailboxes, storage),
-        links: RefCell::default(),
+        links: RefCell::new(SecondaryMap::new()),
         output: RefCell::default(),
         arena: RefCell::new(BytesMut::with_capacity(ARENA_BYTES)),
         flush: Notify::new(),
@@ -142,7 +143,8 @@ pub(crate) fn run(start: Start, mailbox: Mailbox) {
 }
 
 async fn live(worker: Rc<Worker>) {
-    spawn_local(flusher(Rc::clone(&worker)));
+    // It writes to however many there are: tokio would stop it, and take their sockets for full.
+    spawn_local(unconstrained(flusher(Rc::clone(&worker))));
     spawn_local(sweep::run(Rc::clone(&worker)));
     // What restoring the shard asked of others.
     worker.after(worker.now());
@@ -282,7 +284,7 @@ impl Worker {
     }
 
     pub(crate) fn link(&self, key: ConnectionKey) -> Option<Rc<Link>> {
-        self.links.borrow().get(&key).cloned()
+        self.links.borrow().get(key).cloned()
     }
 
     /// A sign of life.
@@ -320,7 +322,7 @@ impl Worker {
         let mut output = self.output.take();
         self.transmit(now, link.key(), &mut output);
         add(&self.counted.sent_bytes, output.len());
-        link.send(now, &output);
+        link.send(now, &output, self.shard.borrow().segment());
         self.output.replace(output);
         self.after(now);
     }
@@ -380,7 +382,7 @@ impl Worker {
                 connect,
                 deadline,
             } => {
-                if let Some(link) = self.links.borrow_mut().remove(&connection) {
+                if let Some(link) = self.links.borrow_mut().remove(connection) {
                     link.leave(to, connect, deadline);
                 }
             }
@@ -395,7 +397,7 @@ impl Worker {
                 welcome,
             } => {
                 add(&self.counted.accepted, 1);
-                if let Some(link) = self.links.borrow().get(&connection) {
+                if let Some(link) = self.links.borrow().get(connection) {
                     link.accepted(&welcome, self.shared.config.limits.max_packet_bytes);
                 }
             }
@@ -415,13 +417,13 @@ impl Worker {
     /// Sends a connection's last bytes and closes it; the engine can forget it.
     fn close(self: &Rc<Self>, now: Instant, key: ConnectionKey, end: End) {
         self.shared.tally.ended(&end);
-        let link = self.links.borrow_mut().remove(&key);
+        let link = self.links.borrow_mut().remove(key);
         self.pending.borrow_mut().remove(&key);
         if let Some(link) = link {
             let mut output = Output::new();
             self.transmit(now, key, &mut output);
             add(&self.counted.sent_bytes, output.len());
-            link.close(now, &output, end);
+            link.close(now, &output, self.shard.borrow().segment(), end);
         }
         let lost = Lost::Closed;
         self.shard.borrow_mut().handle(
@@ -435,18 +437,17 @@ impl Worker {
 
     fn flush_all(self: &Rc<Self>) {
         let now = self.now();
-        let mut dirty = Vec::new();
-        while let Some(key) = self.shard.borrow_mut().poll_dirty() {
-            dirty.push(key);
-        }
-        // The end of a turn makes work for the next one, and may end connections.
-        self.after(now);
-        for key in dirty {
-            let link = self.links.borrow().get(&key).cloned();
-            if let Some(link) = link {
+        loop {
+            let dirty = self.shard.borrow_mut().poll_dirty();
+            let Some(key) = dirty else {
+                break;
+            };
+            if let Some(link) = self.link(key) {
                 self.flush_link(now, &link);
             }
         }
+        // The end of a turn makes work for the next one, and may end connections.
+        self.after(now);
         self.post.flush();
     }
 }

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use std::sync::Arc;
 use weir_codec::{
     Connect, Decoder, Delivery, Output, Packet, PacketId, Properties, Publish, PublishFrame,
-    PublishHead, Qos, Subscribe, SubscribeFilters, SubscriptionOptions, TopicFilter, TopicName,
-    Utf8, Version,
+    PublishHead, Qos, Segment, Subscribe, SubscribeFilters, SubscriptionOptions, TopicFilter,
+    TopicName, Utf8, Version,
 };
 use weir_engine::{
     AllowAll, ConnectionKey, Effect, Grant, Input, Instant, Settings, Shard, ShardId,
@@ -73,7 +73,7 @@ fn encoded(packets: &[Packet]) -> Bytes {
     for packet in packets {
         output.encode(packet, Version::V3_1_1).unwrap();
     }
-    output.parts().flatten().copied().collect()
+    output.parts(&Segment::new()).flatten().copied().collect()
 }
 
 fn decode() -> Part {

@@ -30,7 +30,7 @@ fn envelope(topic: &str, payload: &str, qos: Qos, identifier: u32) -> Envelope {
         message: Arc::new(message),
         qos,
         retain: false,
-        identifiers: Identifiers::from_slice(&[identifier]).into(),
+        identifiers: (&[identifier][..]).into(),
         sequence: None,
     }
 }
@@ -153,7 +153,7 @@ fn it_holds_what_a_naive_list_holds() {
                     assert_eq!(lost, naive.push_lossy(envelope, true));
                 }
                 7 => {
-                    let missed = queue.take_missed(&Identifiers::from_slice(&[identifier]));
+                    let missed = queue.take_missed(&[identifier]);
                     assert_eq!(missed, naive.missed.remove(&identifier).unwrap_or(0));
                 }
                 8 => {
@@ -202,9 +202,9 @@ fn a_stream_of_lossy_messages_behind_one_that_waits_takes_no_more_and_more_memor
 fn sums_of_missed_messages_are_bounded() {
     let mut queue = Queue::default();
     for identifier in 1..=2000 {
-        queue.miss(&Identifiers::from_slice(&[identifier]), 1);
+        queue.miss(&[identifier], 1);
     }
     assert_eq!(queue.lossy.as_ref().unwrap().missed.len(), SUMS);
     queue.drop_at_most_once();
-    assert_eq!(queue.take_missed(&Identifiers::from_slice(&[2000])), 0);
+    assert_eq!(queue.take_missed(&[2000]), 0);
 }

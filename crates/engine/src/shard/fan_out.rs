@@ -14,14 +14,14 @@ use crate::message::Message;
 use crate::promises::Debtor;
 use crate::remote::{Members, Remote};
 use crate::retained::Stamp;
-use crate::roster::{Roster, identifiers_of};
+use crate::roster::Roster;
 use crate::subscription::Subscription;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use smallvec::SmallVec;
-use weir_codec::{Qos, TopicFilter};
+use weir_codec::{Publish, Qos, TopicFilter, TopicName};
 use weir_router::{Matched, SharedGroup, SubscriptionTree};
 
 /// What became of a message.
@@ -43,6 +43,10 @@ struct Wanted {
 }
 
 impl Wanted {
+    fn is_empty(&self) -> bool {
+        self.shards.is_empty() && self.groups.is_empty()
+    }
+
     fn groups_of(&self, shard: ShardId) -> impl Iterator<Item = &TopicFilter> {
         self.groups
             .iter()
@@ -73,6 +77,9 @@ impl Shard {
         }
         let wanted = self.wanted(message);
         let mut delivered = self.fan_out(publisher, &mut cast);
+        if !wanted.is_empty() {
+            self.roster.encore.spoil();
+        }
         for filter in wanted.groups_of(self.id) {
             delivered |= deliver_to_group(&mut self.roster, &self.subscriptions, filter, &mut cast);
         }
@@ -82,6 +89,37 @@ impl Shard {
             (false, true) => Routed::ToSome,
             (false, false) => Routed::ToNobody,
         }
+    }
+
+    /// Delivers a message as the one before, if it goes the same way; returns whether it does.
+    pub(super) fn repeat(&mut self, now: Instant, publish: &Publish, topic: &TopicName) -> bool {
+        let Roster {
+            encore,
+            connections,
+            dirty,
+            settings,
+            stats,
+            ..
+        } = &mut self.roster;
+        let content_bytes =
+            topic.as_str().len() + publish.payload.len() + publish.properties.encoded().len();
+        if !encore.is_about(topic)
+            || !encore.has_room(content_bytes, settings.outbox_bytes, &dirty.segment)
+        {
+            return false;
+        }
+        stats.messages_sent += encore.add(publish, &mut dirty.segment, connections);
+        let others = encore.take_others();
+        if !others.is_empty() {
+            let mut cast = Cast::fresh(Arc::new(self.message(now, publish, topic)), now);
+            for (session, subscription) in &others {
+                let identifiers = subscription.identifiers();
+                self.roster
+                    .deliver(*session, subscription, identifiers, false, &mut cast);
+            }
+        }
+        self.roster.encore.ask_again(others);
+        true
     }
 
     /// Sets or deletes a topic's retained message, unless a later one is there.
@@ -115,7 +153,10 @@ impl Shard {
                     matches.push(entries);
                 }
             });
+        self.roster.end_encore();
+        self.roster.encore.begin();
         let published_retain = cast.message().retain;
+        let is_repeatable = cast.message().qos == Qos::AtMostOnce && !published_retain;
         let keeps_retain = |subscription: &Subscription| {
             subscription.retain_as_published || fault!(RetainFlagKept)
         };
@@ -126,17 +167,22 @@ impl Shard {
                     if !is_own(publisher, *session, subscription) {
                         // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
                         let retain = published_retain && keeps_retain(subscription);
-                        let identifiers = identifiers_of(subscription);
-                        self.roster
-                            .deliver(*session, subscription, identifiers, retain, cast);
+                        let identifiers = subscription.identifiers();
+                        let share =
+                            self.roster
+                                .deliver(*session, subscription, identifiers, retain, cast);
+                        if is_repeatable {
+                            self.roster.encore.note(*session, subscription, share);
+                        }
                     }
                 }
             }
             several => {
+                self.roster.encore.spoil();
                 for (session, (subscription, identifiers)) in merge(several, publisher) {
                     let retain = published_retain && keeps_retain(&subscription);
                     self.roster
-                        .deliver(session, &subscription, identifiers, retain, cast);
+                        .deliver(session, &subscription, &identifiers, retain, cast);
                 }
             }
         }
@@ -233,12 +279,13 @@ fn merge(
         }
         match merged.get_mut(session) {
             None => {
-                merged.insert(*session, (*subscription, identifiers_of(subscription)));
+                let identifiers = subscription.identifiers().into();
+                merged.insert(*session, (*subscription, identifiers));
             }
             Some((sum, identifiers)) => {
                 sum.merge(subscription);
                 if !fault!(IdentifiersLost) {
-                    identifiers.extend(identifiers_of(subscription));
+                    identifiers.extend_from_slice(subscription.identifiers());
                 }
             }
         }
@@ -295,14 +342,14 @@ fn deliver_to_group(
     if fault!(GroupGivesTwice)
         && let Some((other, subscription)) = order().find(|(other, _)| other != session)
     {
-        let identifiers = identifiers_of(subscription);
+        let identifiers = subscription.identifiers();
         roster.deliver(*other, subscription, identifiers, false, cast);
     }
     let retain = cast.message().retain && subscription.retain_as_published;
     roster.deliver(
         *session,
         subscription,
-        identifiers_of(subscription),
+        subscription.identifiers(),
         retain,
         cast,
     );

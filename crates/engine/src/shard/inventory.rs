@@ -105,7 +105,7 @@ fn list_delivery(
             sequence: sequence.get(),
             qos: envelope.qos,
             retain: envelope.retain,
-            identifiers: envelope.identifiers.list(),
+            identifiers: envelope.identifiers.list().into(),
             stage: stage(&envelope.message),
         }));
     }

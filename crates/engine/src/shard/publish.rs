@@ -29,10 +29,14 @@ impl Shard {
         now: Instant,
         key: ConnectionKey,
         session: SessionKey,
-        publish: Publish,
+        publish: &Publish,
     ) {
         self.roster.stats.messages_received += 1;
-        let topic = match self.check_publish(key, session, &publish) {
+        if self.is_repeated_at_once(now, key, session, publish) {
+            return;
+        }
+        self.roster.end_encore();
+        let topic = match self.check_publish(key, session, publish) {
             Ok(topic) => topic,
             Err(violation) => return self.end(now, key, End::Violation(violation)),
         };
@@ -55,19 +59,12 @@ impl Shard {
         if is_full && !frees_room && delivery.qos() != Qos::AtMostOnce {
             return self.refuse_for_room(now, key, delivery, End::StoreFull);
         }
-        let message = Message {
-            number: MessageNumber(self.roster.journal.numbers.next()),
-            topic,
-            qos: delivery.qos(),
-            retain: publish.retain,
-            expires_at: publish
-                .properties
-                .message_expiry_interval()
-                .map(|seconds| now.plus_seconds(seconds)),
-            payload: publish.payload,
-            properties: publish.properties,
-        };
-        match self.publish(now, Some(session), &Arc::new(message)) {
+        let message = Arc::new(self.message(now, publish, &topic));
+        let routed = self.publish(now, Some(session), &message);
+        if delivery == Delivery::AtMostOnce && !publish.retain {
+            self.roster.encore.expect(session, topic);
+        }
+        match routed {
             Routed::RetainedFull => {
                 self.roster.stats.retained_refused += 1;
                 self.refuse_for_room(now, key, delivery, End::RetainedFull);
@@ -82,6 +79,51 @@ impl Shard {
                 );
             }
             Routed::ToSome => self.received(now, key, session, delivery, ReasonCode::Success),
+        }
+    }
+
+    /// Whether the client goes on with what it has just published, so that nothing has to be decided anew.
+    fn is_repeated_at_once(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        session: SessionKey,
+        publish: &Publish,
+    ) -> bool {
+        if !self.roster.encore.suits(session, publish) {
+            return false;
+        }
+        if publish.properties.is_empty() {
+            let topic = publish.topic.as_ref();
+            return topic.is_some_and(|topic| self.repeat(now, publish, topic));
+        }
+        let maximum = self.roster.settings.topic_alias_maximum;
+        let Some(connection) = self.roster.connections.get_mut(key) else {
+            return false;
+        };
+        let alias = publish.properties.topic_alias();
+        let topic = connection
+            .aliases_in
+            .resolve(publish.topic.clone(), alias, maximum);
+        topic.is_ok_and(|topic| self.repeat(now, publish, &topic))
+    }
+
+    /// The message that it is.
+    pub(super) fn message(
+        &mut self,
+        now: Instant,
+        publish: &Publish,
+        topic: &TopicName,
+    ) -> Message {
+        let expiry = publish.properties.message_expiry_interval();
+        Message {
+            number: MessageNumber(self.roster.journal.numbers.next()),
+            topic: topic.clone(),
+            qos: publish.delivery.qos(),
+            retain: publish.retain,
+            expires_at: expiry.map(|seconds| now.plus_seconds(seconds)),
+            payload: publish.payload.clone(),
+            properties: publish.properties.clone(),
         }
     }
 

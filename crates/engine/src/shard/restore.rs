@@ -151,7 +151,7 @@ impl Shard {
                 message: Arc::clone(restoring.messages.get(number)?),
                 qos: record.qos,
                 retain: record.retain,
-                identifiers: record.identifiers.clone().into(),
+                identifiers: record.identifiers[..].into(),
                 sequence: Sequence::new(record.sequence),
             })
         };

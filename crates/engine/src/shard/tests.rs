@@ -9,6 +9,7 @@ mod contest;
 mod delivery;
 mod disk;
 mod durable;
+mod encore;
 mod ends;
 mod grant;
 mod reauthenticate;

@@ -371,7 +371,8 @@ impl World<'_> {
             .shard
             .transmit(Instant::from_millis(self.now), key, &mut out);
         let mut bytes = BytesMut::with_capacity(out.len());
-        out.parts().for_each(|part| bytes.extend_from_slice(part));
+        out.parts(self.hosts[shard].shard.segment())
+            .for_each(|part| bytes.extend_from_slice(part));
         bytes.freeze()
     }
 
@@ -404,17 +405,16 @@ impl World<'_> {
 
     pub(super) fn flush(&mut self, shard: usize) {
         self.hosts[shard].flush_due = false;
-        let mut dirty = Vec::new();
-        self.oracle.told(self.now, shard, &Told::Transmit);
-        while let Some(key) = self.hosts[shard].shard.poll_dirty() {
-            dirty.push(key);
-        }
-        self.after(shard);
-        for key in dirty {
+        loop {
+            self.oracle.told(self.now, shard, &Told::Transmit);
+            let Some(key) = self.hosts[shard].shard.poll_dirty() else {
+                break;
+            };
             if let Some(id) = self.hosts[shard].links.get(&key).copied() {
                 self.transmit(shard, id, key);
             }
         }
+        self.after(shard);
         self.post(shard);
     }
 

@@ -139,7 +139,11 @@ impl World {
         let mut out = Output::new();
         self.shards[shard].transmit(self.now, key, &mut out);
         assert!(out.len() <= FLUSH_BYTES, "{} bytes at once", out.len());
-        let bytes: Vec<u8> = out.parts().flatten().copied().collect();
+        let bytes: Vec<u8> = out
+            .parts(self.shards[shard].segment())
+            .flatten()
+            .copied()
+            .collect();
         self.sent.write(&bytes);
         let peer = &mut self.peers[peer];
         peer.take(&bytes, &mut self.memories[peer.client]);

@@ -106,7 +106,7 @@ impl Day {
         let mut out = Output::new();
         self.shard.transmit(self.now, connection, &mut out);
         let mut decoder = Decoder::client(Version::V5, u32::MAX);
-        for part in out.parts() {
+        for part in out.parts(self.shard.segment()) {
             decoder.push(Bytes::copy_from_slice(part));
         }
         core::iter::from_fn(|| decoder.next_packet().unwrap().map(|packet| packet.name())).collect()

@@ -486,13 +486,13 @@ impl World {
         }
         let mut out = Output::new();
         self.shards[shard].transmit(now, key, &mut out);
+        let parts: Vec<_> = out
+            .parts(self.shards[shard].segment())
+            .map(Bytes::copy_from_slice)
+            .collect();
         let client = self.by_key(shard, key).unwrap();
-        for part in out.parts() {
-            client
-                .decoder
-                .as_mut()
-                .unwrap()
-                .push(Bytes::copy_from_slice(part));
+        for part in parts {
+            client.decoder.as_mut().unwrap().push(part);
         }
         while let Some(packet) = client.decoder.as_mut().unwrap().next_packet().unwrap() {
             client.told_why |= told_why(&packet);

@@ -1,0 +1,252 @@
+//! The same again: a publisher that goes on with the topic it has just published to.
+//!
+//! What was decided about its last message, whether it may publish there, who has interest, who can have it at once and in
+//! which encoding, holds for the next one as long as nothing else happens in the shard. So the next packet is only put
+//! behind the last in the turn's segment, once for each choir: those who are sent the same bytes. Whatever happens that is
+//! no encore ends it before anything else is done; only then each member's stretch grows by what was added.
+
+use crate::connection::Connection;
+use crate::id::{ConnectionKey, SessionKey};
+use crate::sending::Share;
+use crate::subscription::Subscription;
+use alloc::vec::Vec;
+use core::mem;
+use slotmap::SlotMap;
+use weir_codec::{Alike, LINK_BYTES, Publish, PublishHead, Qos, Segment, Stretch, TopicName};
+
+/// A segment of this size is not added to any more.
+const SEGMENT_BYTES: usize = 8 << 20;
+
+/// What a packet has beside topic, properties and payload, at most.
+const FRAME_BYTES: usize = 32;
+
+/// Who was given the last message.
+#[derive(Debug, Default)]
+pub(crate) struct Encore {
+    /// Whose message it was, and its topic; `None`: there is no encore.
+    of: Option<(SessionKey, TopicName)>,
+    choirs: Vec<Choir>,
+    /// Those who were not given a share, and have to be asked again.
+    others: Vec<(SessionKey, Subscription)>,
+    /// Somebody was given it who is not noted here.
+    is_incomplete: bool,
+    /// Memory of earlier choirs.
+    spares: Vec<Vec<ConnectionKey>>,
+}
+
+/// Connections that are sent the same bytes.
+#[derive(Debug)]
+struct Choir {
+    members: Vec<ConnectionKey>,
+    /// Where the last message stands that its members have in their outputs.
+    last: Stretch,
+    /// What was added since.
+    added: Option<Stretch>,
+    /// The most that was in the output of one of them.
+    output_bytes: usize,
+    /// The least that one of them takes.
+    max_packet_bytes: usize,
+}
+
+impl Encore {
+    /// A message goes out, which may be the first of several.
+    pub(crate) fn begin(&mut self) {
+        debug_assert!(self.of.is_none(), "what was added is not handed out yet");
+        self.is_incomplete = false;
+        self.others.clear();
+        for mut choir in self.choirs.drain(..) {
+            choir.members.clear();
+            self.spares.push(choir.members);
+        }
+    }
+
+    /// A session was handed the message, and perhaps its share of the segment.
+    #[inline]
+    pub(crate) fn note(
+        &mut self,
+        session: SessionKey,
+        subscription: &Subscription,
+        share: Option<Share>,
+    ) {
+        let Some(share) = share else {
+            return self.others.push((session, *subscription));
+        };
+        match self
+            .choirs
+            .iter_mut()
+            .find(|choir| choir.last == share.stretch)
+        {
+            Some(choir) => choir.join(share),
+            None => {
+                let members = self.spares.pop().unwrap_or_default();
+                self.choirs.push(Choir::of(share, members));
+            }
+        }
+    }
+
+    /// The message goes further than is noted here.
+    pub(crate) fn spoil(&mut self) {
+        self.is_incomplete = true;
+    }
+
+    /// The publisher may go on.
+    pub(crate) fn expect(&mut self, publisher: SessionKey, topic: TopicName) {
+        self.of = (!self.is_incomplete).then_some((publisher, topic));
+    }
+
+    /// Whether this message can go the way of the last one, as far as it is known to the publisher.
+    #[inline]
+    pub(crate) fn suits(&self, publisher: SessionKey, publish: &Publish) -> bool {
+        let of = self.of.as_ref();
+        of.is_some_and(|(session, _)| *session == publisher)
+            && publish.delivery.qos() == Qos::AtMostOnce
+            && !publish.retain
+            && publish.payload.len() < LINK_BYTES
+            && (publish.properties.is_empty()
+                || publish.properties.message_expiry_interval().is_none())
+    }
+
+    /// Whether it is the last message's topic.
+    #[inline]
+    pub(crate) fn is_about(&self, topic: &TopicName) -> bool {
+        self.of.as_ref().is_some_and(|(_, last)| last == topic)
+    }
+
+    /// Whether every member can have one more message, of `content_bytes`.
+    pub(crate) fn has_room(
+        &self,
+        content_bytes: usize,
+        outbox_bytes: usize,
+        segment: &Segment,
+    ) -> bool {
+        let has_room = |choir: &Choir| {
+            choir.output_bytes + choir.added.map_or(0, Stretch::len) < outbox_bytes
+                && content_bytes + FRAME_BYTES <= choir.max_packet_bytes
+        };
+        self.choirs.iter().all(has_room) && segment.len() < SEGMENT_BYTES
+    }
+
+    /// Adds one more message for all choirs; returns how many sessions that is.
+    pub(crate) fn add(
+        &mut self,
+        publish: &Publish,
+        segment: &mut Segment,
+        connections: &mut SlotMap<ConnectionKey, Connection>,
+    ) -> u64 {
+        let Some((_, topic)) = &self.of else {
+            return 0;
+        };
+        let mut sessions = 0;
+        for choir in &mut self.choirs {
+            let alike = segment.alike(choir.last);
+            // There is room, and the message before could be written so.
+            let next = alike.and_then(|alike| {
+                let identifier = alike.identifier;
+                let identifiers = identifier.as_slice();
+                let head = head(alike, identifiers, topic, publish);
+                segment.publish(&head, &publish.payload, false)
+            });
+            if let Some(next) = next {
+                choir.add(next, segment, connections);
+                sessions += choir.members.len() as u64;
+            }
+        }
+        sessions
+    }
+
+    /// Those who have to be asked again, to be given back with [`Encore::ask_again`].
+    pub(crate) fn take_others(&mut self) -> Vec<(SessionKey, Subscription)> {
+        mem::take(&mut self.others)
+    }
+
+    pub(crate) fn ask_again(&mut self, others: Vec<(SessionKey, Subscription)>) {
+        self.others = others;
+    }
+
+    /// It is over: what was added is given to every member.
+    #[inline]
+    pub(crate) fn end(
+        &mut self,
+        segment: &Segment,
+        connections: &mut SlotMap<ConnectionKey, Connection>,
+    ) {
+        if self.of.take().is_some() {
+            for choir in &mut self.choirs {
+                choir.hand_out(segment, connections);
+            }
+        }
+    }
+}
+
+impl Choir {
+    fn of(first: Share, members: Vec<ConnectionKey>) -> Self {
+        let mut choir = Self {
+            members,
+            last: first.stretch,
+            added: None,
+            output_bytes: 0,
+            max_packet_bytes: usize::MAX,
+        };
+        choir.join(first);
+        choir
+    }
+
+    fn join(&mut self, share: Share) {
+        self.members.push(share.connection);
+        self.output_bytes = self.output_bytes.max(share.output_bytes);
+        self.max_packet_bytes = self.max_packet_bytes.min(share.max_packet_bytes);
+    }
+
+    fn add(
+        &mut self,
+        next: Stretch,
+        segment: &Segment,
+        connections: &mut SlotMap<ConnectionKey, Connection>,
+    ) {
+        if let Some(added) = self.added {
+            self.added = added.joined(next);
+            if self.added.is_some() {
+                return;
+            }
+            // Somebody else's packet lies between.
+            self.added = Some(added);
+            self.hand_out(segment, connections);
+        }
+        self.added = Some(next);
+    }
+
+    fn hand_out(
+        &mut self,
+        segment: &Segment,
+        connections: &mut SlotMap<ConnectionKey, Connection>,
+    ) {
+        let Some(added) = self.added.take() else {
+            return;
+        };
+        self.output_bytes += added.len();
+        for key in &self.members {
+            if let Some(connection) = connections.get_mut(*key) {
+                connection.output.share(segment, added);
+            }
+        }
+    }
+}
+
+fn head<'a>(
+    alike: Alike,
+    identifiers: &'a [u32],
+    topic: &'a TopicName,
+    publish: &'a Publish,
+) -> PublishHead<'a> {
+    PublishHead {
+        version: alike.version,
+        topic: match alike.topic_alias {
+            None => topic.as_str(),
+            Some(_) => "",
+        },
+        topic_alias: alike.topic_alias,
+        message_expiry_interval: None,
+        subscription_identifiers: identifiers,
+        properties: &publish.properties,
+    }
+}

@@ -1,0 +1,200 @@
+//! A publisher that goes on with its topic: everybody gets what they would have got of each message alone.
+
+use super::world::World;
+use crate::Settings;
+use alloc::vec::Vec;
+use std::format;
+
+/// `p` publishes; `a` and `b` (3.1.1), `c` (5.0), `d` (with an identifier) and `e` (with aliases) have `t`.
+fn world() -> World {
+    let mut world = World::with(1, Settings::default());
+    world.run(
+        "
+        p> CONNECT v5
+        p< CONNACK
+        a> CONNECT v4
+        a< CONNACK
+        a> SUBSCRIBE t
+        a< SUBACK 00
+        b> CONNECT v4
+        b< CONNACK
+        b> SUBSCRIBE t
+        b< SUBACK 00
+        c> CONNECT v5
+        c< CONNACK
+        c> SUBSCRIBE t q1
+        c< SUBACK 01
+        d> CONNECT v5
+        d< CONNACK
+        d> SUBSCRIBE t sid=7
+        d< SUBACK 00
+        ",
+    );
+    world
+}
+
+fn expect(world: &mut World, names: &[&str], messages: &[&str]) {
+    for name in names {
+        let identifier = if *name == "d" { " sid=7" } else { "" };
+        for message in messages {
+            world.run_step(&format!("{name}< PUBLISH t {message}{identifier}"));
+        }
+        world.run_step(&format!("{name}< nothing"));
+    }
+}
+
+#[test]
+fn every_message_reaches_everybody_once_in_order() {
+    let mut world = world();
+    world.together(&["p> PUBLISH t 1", "p> PUBLISH t 2", "p> PUBLISH t 3"]);
+    world.together(&["p> PUBLISH t 4", "p> PUBLISH t 5"]);
+    expect(
+        &mut world,
+        &["a", "b", "c", "d"],
+        &["1", "2", "3", "4", "5"],
+    );
+    world.run("");
+}
+
+#[test]
+fn who_unsubscribes_or_goes_meanwhile_gets_no_more() {
+    let mut world = world();
+    world.together(&[
+        "p> PUBLISH t 1",
+        "p> PUBLISH t 2",
+        "a> UNSUBSCRIBE t",
+        "p> PUBLISH t 3",
+        "p> PUBLISH t 4",
+        "c> DISCONNECT",
+        "p> PUBLISH t 5",
+    ]);
+    expect(&mut world, &["b", "d"], &["1", "2", "3", "4", "5"]);
+    expect(&mut world, &["c"], &["1", "2", "3", "4"]);
+    world.run("a< PUBLISH t 1\na< PUBLISH t 2\na< UNSUBACK");
+}
+
+#[test]
+fn other_packets_keep_their_places_among_them() {
+    let mut world = world();
+    world.run("a> SUBSCRIBE u q1\na< SUBACK 01");
+    world.together(&[
+        "p> PUBLISH t 1",
+        "p> PUBLISH t 2",
+        "p> PUBLISH u x q1 id=1",
+        "p> PUBLISH t 3",
+        "a> PINGREQ",
+        "p> PUBLISH t 4",
+        "b> PUBLISH t b",
+        "p> PUBLISH t 5",
+        "p> PUBLISH t kept retain",
+        "p> PUBLISH t 6",
+    ]);
+    expect(
+        &mut world,
+        &["b", "c", "d"],
+        &["1", "2", "3", "4", "b", "5", "kept", "6"],
+    );
+    world.run(
+        "
+        p< PUBACK id=1
+        a< PUBLISH t 1
+        a< PUBLISH t 2
+        a< PUBLISH u x q1 id=1
+        a< PUBLISH t 3
+        a< PINGRESP
+        a< PUBLISH t 4
+        a< PUBLISH t b
+        a< PUBLISH t 5
+        a< PUBLISH t kept
+        a< PUBLISH t 6
+        ",
+    );
+}
+
+#[test]
+fn permission_is_asked_for_again_when_it_changes() {
+    let mut world = world();
+    world.run("permissions all\nw> CONNECT v5 user-name=file\nw< CONNACK");
+    world.together(&[
+        "w> PUBLISH t 1",
+        "w> PUBLISH t 2",
+        "permissions u",
+        "w> PUBLISH t 3",
+    ]);
+    expect(&mut world, &["a", "b", "c", "d"], &["1", "2"]);
+    assert_eq!(world.take_reports().len(), 1);
+    world.run("permissions all");
+}
+
+#[test]
+fn who_is_slow_keeps_its_share_beyond_the_turn() {
+    let mut world = world();
+    world.run("a! stall");
+    world.together(&["p> PUBLISH t 1", "p> PUBLISH t 2"]);
+    world.together(&["p> PUBLISH t 3", "p> PUBLISH t 4"]);
+    expect(&mut world, &["b", "c", "d"], &["1", "2", "3", "4"]);
+    world.run_step("a< nothing");
+    world.run_step("a! read");
+    expect(&mut world, &["a"], &["1", "2", "3", "4"]);
+}
+
+#[test]
+fn an_output_takes_no_more_than_its_room() {
+    let settings = Settings {
+        outbox_bytes: 100,
+        queue_messages: 3,
+        ..Settings::default()
+    };
+    let mut world = World::with(1, settings);
+    world.run("p> CONNECT v4\np< CONNACK\na> CONNECT v4\na< CONNACK\na> SUBSCRIBE t\na< SUBACK 00\na! stall");
+    let lines: Vec<_> = (10..99).map(|n| format!("p> PUBLISH t {n}")).collect();
+    let lines: Vec<_> = lines.iter().map(|line| &line[..]).collect();
+    world.together(&lines);
+    // Packets of 7 bytes.
+    assert_eq!(world.output_bytes(), 105);
+    world.run_step("a! read");
+    assert_eq!(world.take_received("a"), 15 + 3);
+}
+
+#[test]
+fn what_is_too_large_for_one_reaches_the_others() {
+    let mut world = world();
+    world.run("s> CONNECT v5 max=40\ns< CONNACK\ns> SUBSCRIBE t\ns< SUBACK 00");
+    let long = "x".repeat(40);
+    let long_line = format!("p> PUBLISH t {long}");
+    world.together(&[
+        "p> PUBLISH t 1",
+        "p> PUBLISH t 2",
+        &long_line,
+        "p> PUBLISH t 3",
+    ]);
+    expect(&mut world, &["a", "b", "c", "d"], &["1", "2", &long, "3"]);
+    expect(&mut world, &["s"], &["1", "2", "3"]);
+}
+
+#[test]
+fn aliases_hold_for_the_following_messages() {
+    let mut world = world();
+    world.run("e> CONNECT v5 aliases=4\ne< CONNACK\ne> SUBSCRIBE long/topic\ne< SUBACK 00");
+    world.run("a> SUBSCRIBE long/topic\na< SUBACK 00");
+    world.together(&[
+        "p> PUBLISH long/topic 1 alias=2",
+        "p> PUBLISH - 2 alias=2",
+        "p> PUBLISH - 3 alias=2 user=k:v",
+    ]);
+    world.together(&["p> PUBLISH - 4 alias=2", "p> PUBLISH - 5 alias=2 user=k:v"]);
+    world.run(
+        "
+        a< PUBLISH long/topic 1
+        a< PUBLISH long/topic 2
+        a< PUBLISH long/topic 3
+        a< PUBLISH long/topic 4
+        a< PUBLISH long/topic 5
+        e< PUBLISH long/topic 1 alias=1
+        e< PUBLISH - 2 alias=1
+        e< PUBLISH - 3 alias=1 user=k:v
+        e< PUBLISH - 4 alias=1
+        e< PUBLISH - 5 alias=1 user=k:v
+        ",
+    );
+}
