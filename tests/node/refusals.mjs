@@ -3,38 +3,12 @@
 // Arguments: the ws:// address of a listener that lets in pages of its own host only, and of one that lets in all; both
 // let in three connections of one address.
 
+import { attempts } from "./attempt.mjs";
 import { check, runAsScript, same } from "./check.mjs";
-import { launch, serve } from "./chromium.mjs";
-
-const PAGE = `<!doctype html><title>Refusals</title>
-<script src="/mqtt.min.js"></script>
-<script>
-  // One try: what MQTT.js reports, and what its socket was closed with.
-  window.attempt = (url, options) => new Promise((resolve) => {
-    const seen = { error: null, code: null, reason: null };
-    const client = mqtt.connect(url, { reconnectPeriod: 0, connectTimeout: 10_000, ...options });
-    client.on("error", (error) => { seen.error = { code: error.code ?? null, message: error.message }; });
-    client.on("connect", () => { window.clients.push(client); resolve({ connected: true }); });
-    const watch = () => {
-      const socket = client.stream?.socket;
-      if (!socket) return setTimeout(watch, 1);
-      socket.addEventListener("close", ({ code, reason }) => {
-        Object.assign(seen, { code, reason });
-        setTimeout(() => resolve(seen), 50);
-      });
-    };
-    watch();
-  });
-  window.clients = [];
-</script>`;
 
 runAsScript(async () => {
   const [closed, open] = process.argv.slice(2);
-  const address = await serve({ "/": PAGE, "/mqtt.min.js": new URL("node_modules/mqtt/dist/mqtt.min.js", import.meta.url) });
-  const browser = await launch();
-  const page = await browser.newPage();
-  await page.goto(address);
-  const attempt = (url, options = {}) => page.evaluate(([url, options]) => window.attempt(url, options), [url, options]);
+  const { browser, page, origin: address, attempt } = await attempts();
   const run = (name, scenario) => check(console.log, `in Chromium, ${name}`, scenario);
 
   for (const [protocolVersion, code] of [[4, 5], [5, 0x87]]) {

@@ -2,7 +2,9 @@
 //!
 //! Every test starts a broker of its own, with files of its own.
 
+mod certificates;
 mod limits;
+mod pages;
 mod passwords;
 mod permissions;
 mod scratch;

@@ -10,7 +10,7 @@ use weir_codec::{Auth, Connect, Packet, Property, Qos, ReasonCode, Version};
 use weir_tests::packets::{connect, properties, will};
 use weir_tests::{Broker, Client, Code};
 
-const SECRET: &str = "a secret of more than thirty-two bytes";
+pub(crate) const SECRET: &str = "a secret of more than thirty-two bytes";
 
 pub(crate) fn seconds_from_now(seconds: f64) -> f64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
