@@ -31,7 +31,7 @@ use routing::{Instance, Routed};
 use sessions::{GroupDebt, Session};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use weir_codec::ReasonCode;
+use weir_codec::{ReasonCode, TopicName};
 use weir_engine::{Effect, End, Remote, Settings, Shard};
 use wire::{Phase, Wire};
 
@@ -66,11 +66,15 @@ pub(crate) struct Oracle {
 struct Step {
     number: u64,
     is_timeout: bool,
+    /// How many other sessions come to their wills or ends in this step, in an order that the model does not know.
+    crowd: usize,
     /// Whether the store was asked for anything in this step, and for which batch: messages, and whatever else an answer
     /// can promise.
     has_stored: bool,
     batch: u64,
     stored: Vec<Identity>,
+    /// The topics of which it was told a retained message.
+    retained: Vec<TopicName>,
     stores_answer: bool,
     /// What the answers to what was told wait for.
     needs: Vec<Rc<Needs>>,

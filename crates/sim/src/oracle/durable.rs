@@ -99,6 +99,7 @@ impl Oracle {
         self.step.batch = self.durable.asked_batches;
         self.step.stores_answer = is_promised(changes);
         self.step.stored = changes.iter().filter_map(message_of).collect();
+        self.step.retained = changes.iter().filter_map(retained_topic).collect();
         if let Err(why) = self.durable.asked.apply(changes) {
             self.fail(why);
         }
@@ -381,6 +382,14 @@ fn message_of(change: &Change) -> Option<Identity> {
     match change {
         Change::Put(Record::Message(it)) => Some(Identity::of(it.topic.as_str(), &it.payload)),
         Change::Delete(Key::Retained(topic)) => Some(Identity::of(topic.as_str(), b"")),
+        _ => None,
+    }
+}
+
+/// The topic of a retained message that a change keeps.
+fn retained_topic(change: &Change) -> Option<TopicName> {
+    match change {
+        Change::Put(Record::Retained(it)) => Some(it.topic.clone()),
         _ => None,
     }
 }

@@ -414,6 +414,8 @@ impl Oracle {
             .collect();
         due.retain(|(at, _)| *at <= self.now);
         due.sort_unstable();
+        // Of one moment the model does not know the order: each of their wills may find the others retained before it.
+        self.step.crowd = due.len().saturating_sub(1);
         for (_, client_id) in due {
             self.wake(&client_id);
         }

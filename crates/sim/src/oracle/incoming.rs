@@ -123,7 +123,7 @@ impl Oracle {
                 (publish.delivery, self.sessions.get_mut(client_id))
             {
                 session.received.insert(id.get());
-                if room == Room::Maybe && self.shards == 1 {
+                if room == Room::Maybe && self.shards == 1 && !self.durable.is_on {
                     session.doubtful.insert(id.get());
                 }
                 self.step.in_doubt = Some(id.get()).filter(|_| room == Room::Maybe);

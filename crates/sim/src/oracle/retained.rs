@@ -130,7 +130,14 @@ impl Retained {
         }
     }
 
-    fn room(&self, shard: usize, message: &Message, now: u64, limit: usize) -> Room {
+    /// `crowd`: how many others may come before it, of which the model does not know whether they do.
+    fn room(
+        &self,
+        shard: usize,
+        message: &Message,
+        now: u64,
+        (limit, crowd): (usize, usize),
+    ) -> Room {
         let topic = message.topic.as_str();
         let (surely_here, possibly_here) = self.holds(shard, topic, now);
         if message.payload.is_empty() || surely_here {
@@ -143,7 +150,10 @@ impl Retained {
         let surely = others()
             .filter(|other| self.holds(shard, other, now).0)
             .count();
-        match (possibly < limit, surely >= limit && !possibly_here) {
+        match (
+            possibly + crowd < limit,
+            surely >= limit + crowd && !possibly_here,
+        ) {
             (true, _) => Room::Yes,
             (_, true) => Room::No,
             _ => Room::Maybe,
@@ -165,7 +175,10 @@ impl Oracle {
         let limit = self.settings.max_retained_messages;
         let room = match self.is_full(shard) && !message.payload.is_empty() {
             true => Room::No,
-            false => self.retained.room(shard, message, self.now, limit),
+            false => {
+                let limits = (limit, self.step.crowd);
+                self.retained.room(shard, message, self.now, limits)
+            }
         };
         if room == Room::No {
             return (room, None);

@@ -427,12 +427,14 @@ impl Oracle {
     pub(super) fn check_routed(&mut self) {
         let is_timeout = self.step.is_timeout;
         for routed in std::mem::take(&mut self.step.routed) {
-            if let (Room::Maybe, Some(value), true) =
-                (routed.room, routed.instance.value, self.shards > 1)
+            // Another shard was told, or the store was: now it shows.
+            let is_shown = self.shards > 1 || self.durable.is_on;
+            if let (Room::Maybe, Some(value), true) = (routed.room, routed.instance.value, is_shown)
             {
-                // Now it shows.
-                self.decide(routed.shard, value, routed.is_retained);
-                if !routed.is_retained {
+                let topic = &routed.instance.message.topic;
+                let is_retained = routed.is_retained || self.step.retained.contains(topic);
+                self.decide(routed.shard, value, is_retained);
+                if !is_retained {
                     self.refuse_received(&routed.instance.publisher);
                 }
             }
