@@ -5,7 +5,7 @@
 
 mod packets;
 
-pub(crate) use packets::{connect, payload_id};
+pub(crate) use packets::{METHOD, auth, connect, name_of, payload_id};
 
 use crate::message::Message;
 use crate::script::{ConnectWish, Habit};
@@ -60,6 +60,8 @@ pub(crate) struct Answers {
     pub(crate) prompt: Vec<Packet>,
     /// As its habit is.
     pub(crate) acks: Vec<Packet>,
+    /// It is asked for more of who it is.
+    pub(crate) is_challenged: bool,
     /// The QoS 2 message it has taken, which it did not know.
     pub(crate) taken: Option<u64>,
     /// It has no session any more.
@@ -67,7 +69,7 @@ pub(crate) struct Answers {
 }
 
 impl Client {
-    pub(crate) fn new(name: String) -> Self {
+    pub(crate) fn new(name: String, last_id: u16) -> Self {
         Self {
             name,
             link: None,
@@ -85,7 +87,7 @@ impl Client {
             received: BTreeSet::new(),
             unacknowledged: Vec::new(),
             aliases: BTreeMap::new(),
-            last_id: 0,
+            last_id,
         }
     }
 
@@ -157,6 +159,9 @@ impl Client {
             Packet::Publish(publish) => self.take(&publish, &mut answers),
             Packet::PubAck(ack) | Packet::PubComp(ack) => {
                 self.outgoing.retain(|(id, _)| *id != ack.packet_id);
+            }
+            Packet::Auth(auth) => {
+                answers.is_challenged = auth.reason == ReasonCode::ContinueAuthentication;
             }
             Packet::PubRec(ack) => self.recorded(&ack, &mut answers),
             Packet::PubRel(ack) => {

@@ -9,7 +9,7 @@ use crate::script::{
     Action, ConnectWish, Cut, Habit, Misdeed, PublishWish, Script, Step, StoreHabit, User, WillWish,
 };
 use weir_codec::{Qos, ReasonCode, RetainHandling, SubscriptionOptions, Version};
-use weir_engine::Settings;
+use weir_engine::{Settings, SlowReader};
 
 /// Every topic that is published to.
 pub(crate) const TOPICS: [&str; 9] = [
@@ -49,6 +49,18 @@ const SHARED: [&str; 5] = [
     "$share/g/u/v",
 ];
 
+/// How clients ask to be treated when they are slow; the last is not known.
+const WISHES: [&str; 8] = [
+    "latest-per-topic",
+    "latest-per-topic",
+    "drop-oldest",
+    "drop-oldest",
+    "drop-newest",
+    "drop-newest",
+    "disconnect",
+    "fastest",
+];
+
 const PURPOSE: u64 = 1;
 
 /// The script of a seed.
@@ -56,6 +68,7 @@ const PURPOSE: u64 = 1;
 pub fn generate(seed: u64) -> Script {
     let mut draw = Draw {
         random: Random::of(seed, PURPOSE, 0),
+        more: Random::of(seed, PURPOSE, 1),
         habits: 0,
         is_durable: false,
     };
@@ -64,6 +77,8 @@ pub fn generate(seed: u64) -> Script {
 
 struct Draw {
     random: Random,
+    /// For what was thought of later, so that the rest stays as it was.
+    more: Random,
     /// Which of the habits below this seed's clients have.
     habits: u64,
     /// Whether there is a store.
@@ -74,8 +89,10 @@ impl Draw {
     fn script(&mut self, seed: u64) -> Script {
         self.habits = self.random.next();
         self.is_durable = self.random.percent(60);
-        let clients = self.random.between(2, 12);
-        let steps = self.random.between(20, 220);
+        let (clients, steps) = match self.more.percent(3) {
+            true => (self.more.between(24, 48), self.more.between(150, 400)),
+            false => (self.random.between(2, 12), self.random.between(20, 220)),
+        };
         let pace_millis = self.random.pick(&[5, 40, 200, 1000]);
         let mut at = 0;
         let mut list = Vec::new();
@@ -101,6 +118,9 @@ impl Draw {
             shards: self.random.pick(&[1, 2, 2, 3, 4]),
             clients: usize::try_from(clients).unwrap_or(0),
             settings: self.settings(),
+            slow_reader: self.slow_reader(),
+            crowded_bytes: self.more.pick(&[usize::MAX, usize::MAX, 1000, 10_000]),
+            last_packet_id: self.more.pick(&[0, 0, 65_520]),
             mail_delay_millis: self.random.pick(&[0, 2, 20, 300]),
             latency_millis: self.random.pick(&[0, 5, 50, 400]),
             store: StoreHabit {
@@ -115,8 +135,12 @@ impl Draw {
     }
 
     fn settings(&mut self) -> Settings {
+        let takeovers_maximum = self.more.pick(&[u32::MAX, u32::MAX, 1, 2]);
         let random = &mut self.random;
         Settings {
+            takeovers_maximum,
+            takeover_pause_seconds: self.more.pick(&[1, 5, 30]),
+            slow_reader_bytes: self.more.pick(&[300, 3000, 1 << 20]),
             max_packet_bytes: 1 << 16,
             receive_maximum: random.pick(&[3, 10, 256]),
             topic_alias_maximum: random.pick(&[0, 2, 64]),
@@ -145,6 +169,9 @@ impl Draw {
         if self.habits & 4 == 0 && self.random.percent(3) {
             return Action::Rules(self.random.pick(&[0, 1, 1, 2]));
         }
+        if self.more.percent(3) {
+            return self.later_thought();
+        }
         match self.random.below(100) {
             0..14 => Action::Connect(Box::new(self.connect())),
             14..30 => self.subscribe(),
@@ -168,6 +195,30 @@ impl Draw {
             6..8 => Action::StoreStalls(self.random.pick(&[50, 1000, 20_000])),
             _ => Action::StoreFull(self.random.pick(&[100, 5000])),
         }
+    }
+
+    fn later_thought(&mut self) -> Action {
+        match self.more.below(10) {
+            0..8 => Action::Reauthenticate(self.more.pick(&[
+                User::Plain,
+                User::Plain,
+                User::Limited,
+                User::Slow,
+                User::Token,
+                User::Owner,
+                User::File,
+                User::Refused,
+            ])),
+            8 => Action::Misbehave(Misdeed::StrayAuth),
+            _ => Action::Misbehave(Misdeed::OtherMethod),
+        }
+    }
+
+    /// How a listener treats slow readers, if it says so.
+    fn slow_reader(&mut self) -> Option<SlowReader> {
+        self.more
+            .percent(40)
+            .then(|| self.more.pick(&SlowReader::ALL))
     }
 
     fn connect(&mut self) -> ConnectWish {
@@ -212,6 +263,7 @@ impl Draw {
                 User::File,
                 User::File,
             ]),
+            in_steps: self.more.percent(20),
             anonymous: random.percent(3),
             capacity_bytes: random.pick(&[50, 2000, 64 << 10]),
         }
@@ -236,6 +288,7 @@ impl Draw {
         Action::Subscribe {
             filters,
             identifier: self.random.pick(&[0, 0, 1, 2, 300]),
+            slow_reader: self.more.percent(25).then(|| self.more.pick(&WISHES)),
         }
     }
 

@@ -7,6 +7,8 @@
 //!
 //! It is permissive where MQTT is, or where only the engine can know, and each such place says why.
 
+mod authenticate;
+mod contest;
 mod durable;
 mod ends;
 mod grants;
@@ -17,6 +19,7 @@ mod retained;
 mod routing;
 mod sessions;
 mod settle;
+mod slow;
 mod told;
 mod wire;
 
@@ -32,7 +35,7 @@ use sessions::{GroupDebt, Session};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use weir_codec::{ReasonCode, TopicName};
-use weir_engine::{Effect, End, Remote, Settings, Shard};
+use weir_engine::{Effect, End, Remote, Settings, Shard, SlowReader};
 use wire::{Phase, Wire};
 
 /// How late a timer may be: the world's own lateness and a little.
@@ -43,6 +46,8 @@ pub(crate) struct Oracle {
     pub(crate) failure: Option<String>,
     settings: Settings,
     shards: usize,
+    /// How listeners treat slow readers.
+    slow_reader: Option<SlowReader>,
     messages: BTreeMap<Identity, Rc<Message>>,
     wires: Vec<Wire>,
     sessions: BTreeMap<String, Session>,
@@ -86,6 +91,12 @@ struct Step {
     must_end: Vec<(LinkId, &'static str)>,
     /// A connection that must be accepted in this step.
     must_accept: Option<LinkId>,
+    /// Connections that were ended in this step.
+    ended: Vec<LinkId>,
+    /// A connection that is to be judged in this step.
+    must_judge: Option<LinkId>,
+    /// The connection that keeps its client id from the one that is refused in this step.
+    holder: Option<LinkId>,
     /// How the connection that was spoken of may end.
     may_end: Vec<(LinkId, End)>,
     /// A publish that may have found no room to be retained.
@@ -100,6 +111,7 @@ impl Oracle {
             failure: None,
             settings: script.settings.clone(),
             shards: usize::from(script.shards),
+            slow_reader: script.slow_reader,
             messages: BTreeMap::new(),
             wires: Vec::new(),
             sessions: BTreeMap::new(),
@@ -169,6 +181,7 @@ impl Oracle {
                 }
             }
             Told::Authenticated { link, answer } => self.decided(*link, answer),
+            Told::Challenged { link } => self.questioned(*link),
             Told::PermissionsChanged(rules) => self.rules_changed(shard, *rules),
             Told::Shutdown => self.shut_down(shard),
             Told::Remote { from, remote } => self.mail_came(*from, shard, remote),
@@ -195,9 +208,7 @@ impl Oracle {
                 }
             }
             (Effect::Authenticate { credentials, .. }, Some(link)) => {
-                self.wires[link].phase = Phase::Deciding;
-                self.wires[link].named = credentials.client_id.as_str().to_string();
-                self.settles(credentials.client_id.as_str(), shard);
+                self.judged(link, shard, credentials);
             }
             (Effect::Move { to, connect, .. }, Some(link)) => {
                 self.wires[link].phase = Phase::Moving;
@@ -205,15 +216,9 @@ impl Oracle {
             }
             (Effect::Accepted { welcome, .. }, Some(link)) => self.accepted(link, welcome),
             (Effect::Close { end, .. }, Some(link)) => self.judge_end(link, *end),
-            (Effect::Report { .. }, _) => {}
-            (Effect::Respond { .. }, Some(link)) => {
-                self.fail(format!("link {link} answers a challenge that nobody made"));
-            }
-            (Effect::Contested { .. }, Some(link)) => {
-                self.fail(format!(
-                    "link {link} is refused a client id that any number may take over"
-                ));
-            }
+            (Effect::Report { client_id, report }, _) => self.reported(client_id, report),
+            (Effect::Respond { data, .. }, Some(link)) => self.responded(link, data),
+            (Effect::Contested { is_news, .. }, Some(link)) => self.contested(link, *is_news),
             (Effect::Store { changes, .. }, _) => self.asked(changes),
             (effect, None) => {
                 self.fail(format!("{effect:?} for a connection that does not exist"));
@@ -235,6 +240,9 @@ impl Oracle {
             if !lasts && !self.step.has_stored {
                 self.fail(format!("link {link} was not accepted"));
             }
+        }
+        if let Some(link) = self.step.must_judge.take() {
+            self.fail(format!("what link {link} says of itself is not judged"));
         }
         self.settle_needs();
         self.check_routed();

@@ -32,28 +32,23 @@ pub(crate) fn denied_by(rules: u8) -> Result<Option<&'static str>, Refusal> {
 }
 
 /// What this user is granted now.
-pub(crate) fn judge(
-    user: Option<&str>,
-    now: u64,
-    lasts: u64,
-    rules: u8,
-) -> Result<Granted, Refusal> {
+pub(crate) fn judge(user: &str, now: u64, lasts: u64, rules: u8) -> Result<Granted, Refusal> {
     let granted = Granted::default();
     Ok(match user {
-        Some("refused") => return Err(Refusal::BadCredentials),
-        Some("limited") => Granted {
+        "refused" => return Err(Refusal::BadCredentials),
+        "limited" => Granted {
             denied: Some("private"),
             ..granted
         },
-        Some("token") => Granted {
+        "token" => Granted {
             expires_at: Some(now + lasts),
             ..granted
         },
-        Some("owner") => Granted {
+        "owner" => Granted {
             user: Some("ann"),
             ..granted
         },
-        Some("file") => Granted {
+        "file" => Granted {
             denied: denied_by(rules)?,
             rules: Some(rules),
             ..granted

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use weir_codec::{Qos, ReasonCode, SubscriptionOptions, Version};
-use weir_engine::Settings;
+use weir_engine::{Settings, SlowReader};
 
 /// The whole plan of one seed.
 #[derive(Clone, Debug)]
@@ -18,6 +18,12 @@ pub struct Script {
     pub clients: usize,
     /// What each shard is configured with.
     pub settings: Settings,
+    /// How the listener treats slow readers.
+    pub slow_reader: Option<SlowReader>,
+    /// Nobody is read while more than this is under way between shards, in bytes.
+    pub crowded_bytes: usize,
+    /// The packet id after which clients begin.
+    pub last_packet_id: u16,
     /// The longest delay between two shards, in milliseconds.
     pub mail_delay_millis: u64,
     /// The longest delay of a network chunk, in milliseconds.
@@ -52,6 +58,8 @@ pub enum Action {
         filters: Vec<(&'static str, SubscriptionOptions)>,
         /// The Subscription Identifier; 0: none.
         identifier: u32,
+        /// How the client wants to be treated when it is slow (5.0).
+        slow_reader: Option<&'static str>,
     },
     /// UNSUBSCRIBE.
     Unsubscribe(Vec<&'static str>),
@@ -72,6 +80,8 @@ pub enum Action {
     Habit(Habit),
     /// PINGREQ.
     Ping,
+    /// AUTH: the client authenticates again, as this user (5.0).
+    Reauthenticate(User),
     /// Something a client must not do.
     Misbehave(Misdeed),
     /// The broker is gone at once, and is started again after so many milliseconds; whoever the client is.
@@ -126,6 +136,8 @@ pub struct ConnectWish {
     pub will: Option<WillWish>,
     /// The user name, which decides how authentication goes.
     pub user: User,
+    /// Whether it is said in steps: enhanced authentication (5.0).
+    pub in_steps: bool,
     /// Whether the Client Identifier is left to the server.
     pub anonymous: bool,
     /// How much the socket holds that the client has not read, in bytes.
@@ -232,6 +244,10 @@ pub enum Misdeed {
     Overrun,
     /// A PUBLISH to the server's own topics.
     Forge,
+    /// An AUTH that answers nothing (5.0).
+    StrayAuth,
+    /// An AUTH with another method than CONNECT's (5.0).
+    OtherMethod,
 }
 
 impl Script {

@@ -5,6 +5,7 @@
 //! both. It decides nothing about MQTT; it hands everything that crosses the engine's border to the oracle.
 
 mod act;
+mod authenticate;
 mod disk;
 mod finish;
 mod network;
@@ -14,6 +15,7 @@ use crate::client::{Client, LinkId};
 use crate::oracle::Oracle;
 use crate::script::{ConnectWish, Script, Step};
 use crate::trace::Trace;
+pub(crate) use authenticate::{GOOD, QUESTION};
 use bytes::Bytes;
 use disk::Disk;
 use network::Link;
@@ -78,6 +80,8 @@ pub(crate) struct World<'a> {
     restored: Recovered,
     links: Vec<Link>,
     clients: Vec<Client>,
+    /// What is under way between shards.
+    mail_bytes: usize,
     oracle: Oracle,
     trace: Trace,
 }
@@ -138,8 +142,9 @@ pub(crate) enum Event {
         shard: usize,
         key: ConnectionKey,
         link: LinkId,
-        user: Option<String>,
     },
+    /// The holder of a session that is fought for gives a sign of life.
+    Pong { link: LinkId },
     /// The end of a shard's turn.
     Flush { shard: usize },
     /// A shard's timer.
@@ -188,6 +193,7 @@ impl Event {
             | Self::Unblock { .. }
             | Self::Later { .. }
             | Self::PingDue { .. }
+            | Self::Pong { .. }
             | Self::Restart
             | Self::Return { .. } => false,
         }
@@ -197,7 +203,8 @@ impl Event {
 impl<'a> World<'a> {
     fn new(script: &'a Script, readable: bool) -> Self {
         let hosts = (0..script.shards).map(|index| Host::new(index, script.shards, script, 0));
-        let clients = (0..script.clients).map(|index| Client::new(format!("c{index}")));
+        let clients = (0..script.clients)
+            .map(|index| Client::new(format!("c{index}"), script.last_packet_id));
         Self {
             script,
             now: START_MILLIS,
@@ -212,6 +219,7 @@ impl<'a> World<'a> {
             restored: Recovered::default(),
             links: Vec::new(),
             clients: clients.collect(),
+            mail_bytes: 0,
             oracle: Oracle::new(script),
             trace: Trace::new(readable),
         }
@@ -288,12 +296,8 @@ impl<'a> World<'a> {
                 connect,
                 deadline,
             } => self.adopt(link, to, connect, deadline),
-            Event::Answer {
-                shard,
-                key,
-                link,
-                user,
-            } => self.answer(shard, key, link, user.as_deref()),
+            Event::Answer { shard, key, link } => self.answer(shard, key, link),
+            Event::Pong { link } => self.pong(link),
             Event::Flush { shard } => self.flush(shard),
             Event::Alarm { shard, at } => self.alarm(shard, at),
             Event::Commit => self.commit(),

@@ -17,6 +17,9 @@ fn play(settings: &Settings, steps: &[(u64, usize, Action)]) {
                 shards,
                 clients: 6,
                 settings: settings.clone(),
+                slow_reader: None,
+                crowded_bytes: usize::MAX,
+                last_packet_id: 0,
                 mail_delay_millis: 5,
                 latency_millis: 2,
                 store: StoreHabit {
@@ -63,6 +66,7 @@ fn wish() -> ConnectWish {
         topic_alias_maximum: 0,
         will: None,
         user: User::Plain,
+        in_steps: false,
         anonymous: false,
         capacity_bytes: 1 << 16,
     }
@@ -82,6 +86,7 @@ fn subscribe(filter: &'static str, qos: Qos) -> Action {
     Action::Subscribe {
         filters: vec![(filter, options)],
         identifier: 0,
+        slow_reader: None,
     }
 }
 

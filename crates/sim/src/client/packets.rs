@@ -6,23 +6,20 @@
 use crate::message::Message;
 use crate::script::{ConnectWish, User};
 use std::collections::BTreeMap;
-use weir_codec::{Connect, Delivery, Properties, Property, Publish, Utf8, Version, Will};
+use weir_codec::{
+    Auth, Connect, Delivery, Packet, Properties, Property, Publish, ReasonCode, Utf8, Version, Will,
+};
+
+/// The only method of enhanced authentication there is.
+pub(crate) const METHOD: &str = "steps";
 
 /// The CONNECT of a wish.
 pub(crate) fn connect(name: &str, wish: &ConnectWish, will: Option<&Message>) -> Connect {
     let is_v5 = wish.version == Version::V5;
     let anonymous = wish.anonymous && (is_v5 || wish.clean_start) && wish.version != Version::V3_1;
     let name = if anonymous { "" } else { name };
-    let username = match wish.user {
-        User::Plain => None,
-        User::Slow => Some("slow"),
-        User::Never => Some("never"),
-        User::Refused => Some("refused"),
-        User::Limited => Some("limited"),
-        User::Token => Some("token"),
-        User::Owner => Some("owner"),
-        User::File => Some("file"),
-    };
+    let username =
+        Some(name_of(wish.user)).filter(|_| !is_in_steps(wish) && wish.user != User::Plain);
     Connect {
         version: wish.version,
         clean_start: wish.clean_start,
@@ -47,6 +44,33 @@ pub(crate) fn connect(name: &str, wish: &ConnectWish, will: Option<&Message>) ->
             Properties::default()
         },
     }
+}
+
+/// Whether authentication goes in steps.
+fn is_in_steps(wish: &ConnectWish) -> bool {
+    wish.in_steps && wish.version == Version::V5
+}
+
+/// What this user is called.
+pub(crate) const fn name_of(user: User) -> &'static str {
+    match user {
+        User::Plain => "plain",
+        User::Slow => "slow",
+        User::Never => "never",
+        User::Refused => "refused",
+        User::Limited => "limited",
+        User::Token => "token",
+        User::Owner => "owner",
+        User::File => "file",
+    }
+}
+
+/// An AUTH.
+pub(crate) fn auth(reason: ReasonCode, method: &str, data: &str) -> Packet {
+    let mut properties = Properties::default();
+    properties.push(Property::AuthenticationMethod(method));
+    properties.push(Property::AuthenticationData(data.as_bytes()));
+    Packet::Auth(Auth { reason, properties })
 }
 
 /// A PUBLISH of a message.
@@ -99,6 +123,10 @@ fn connect_properties(wish: &ConnectWish) -> Properties {
     // A Receive Maximum of 0 is not expressible, which leaves it out.
     properties.push(Property::ReceiveMaximum(wish.receive_maximum));
     properties.push(Property::MaximumPacketSize(wish.max_packet_bytes));
+    if is_in_steps(wish) {
+        properties.push(Property::AuthenticationMethod(METHOD));
+        properties.push(Property::AuthenticationData(name_of(wish.user).as_bytes()));
+    }
     if wish.topic_alias_maximum > 0 {
         properties.push(Property::TopicAliasMaximum(wish.topic_alias_maximum));
     }

@@ -337,7 +337,16 @@ impl Oracle {
         if !self.durable.is_on {
             return;
         }
-        let client_id = &self.wires[link].client_id;
+        let wire = &self.wires[link];
+        if wire
+            .connect
+            .as_ref()
+            .is_none_or(|it| it.client_id.is_empty())
+        {
+            // Whoever takes its session up at the end does not know what it has taken.
+            return;
+        }
+        let client_id = &wire.client_id;
         let key = (client_id.clone(), number);
         let owed = self.durable.entered.get(&key).map_or(0, Vec::len);
         let taken = self.durable.taken.entry(key).or_default();

@@ -5,13 +5,13 @@
 
 use super::Oracle;
 use super::sessions::{Cause, Debt, Session, Will};
-use super::wire::{Phase, name};
+use super::wire::{Phase, Turn, name};
 use crate::client::LinkId;
 use crate::message::Identity;
 use crate::rules::Granted;
 use std::rc::Rc;
 use weir_codec::{Packet, PacketType, Qos, ReasonCode, Version};
-use weir_engine::{End, Refusal, Welcome};
+use weir_engine::{End, Refusal, SlowReader, Welcome};
 
 /// A client that takes no packet of this size may not be told what others are told.
 const CRAMPED_BYTES: u32 = 200;
@@ -19,24 +19,35 @@ const CRAMPED_BYTES: u32 = 200;
 impl Oracle {
     /// Authentication has an answer: what the engine has to make of it.
     pub(super) fn decided(&mut self, link: LinkId, answer: &Result<Granted, Refusal>) {
-        if self.wires[link].phase != Phase::Deciding {
-            return;
+        match self.wires[link].phase {
+            Phase::Deciding if self.wires[link].turn == Turn::Judge => {}
+            Phase::Connected => return self.renewed(link, answer),
+            _ => return,
         }
         let admitted = answer.and_then(|granted| self.admission(link, granted));
         match admitted {
-            Err(refusal) => self.must_end(link, End::Refused(refusal), "it is refused"),
-            Ok(granted) => {
-                let wire = &mut self.wires[link];
-                wire.granted = granted;
-                if wire.max_packet_bytes() < CRAMPED_BYTES {
-                    self.step.may_end.push((link, End::AnswerTooLarge));
+            Err(refusal) => {
+                self.must_end(link, End::Refused(refusal), "it is refused");
+                if self.step.holder.is_some() {
+                    self.may_be_cramped(link);
                 }
+            }
+            Ok(granted) => {
+                self.wires[link].granted = granted;
+                self.may_be_cramped(link);
                 self.step.must_accept = Some(link);
             }
         }
     }
 
-    fn admission(&self, link: LinkId, granted: Granted) -> Result<Granted, Refusal> {
+    /// It may take no packet that says what it would have to be told.
+    fn may_be_cramped(&mut self, link: LinkId) {
+        if self.wires[link].max_packet_bytes() < CRAMPED_BYTES {
+            self.step.may_end.push((link, End::AnswerTooLarge));
+        }
+    }
+
+    fn admission(&mut self, link: LinkId, granted: Granted) -> Result<Granted, Refusal> {
         let wire = &self.wires[link];
         let Some(connect) = wire.connect.as_ref() else {
             return Ok(granted);
@@ -65,11 +76,15 @@ impl Oracle {
         if known.is_none() && here >= self.settings.max_sessions {
             return Err(Refusal::TooManySessions);
         }
+        let client_id = connect.client_id.as_str().to_string();
         let is_new = known.is_none() || connect.clean_start;
         let lasts = expiry_wished(connect).min(self.settings.session_expiry_max_seconds) > 0;
-        match is_new && lasts && self.is_full(wire.shard) {
-            true => Err(Refusal::StoreFull),
-            false => Ok(granted),
+        if is_new && lasts && self.is_full(wire.shard) {
+            return Err(Refusal::StoreFull);
+        }
+        match self.keeps_out(&client_id) {
+            Some(refusal) => Err(refusal),
+            None => Ok(granted),
         }
     }
 
@@ -132,6 +147,7 @@ impl Oracle {
         let shard = wire.shard;
         wire.welcome_needs = needs;
         wire.phase = Phase::Connected;
+        wire.turn = Turn::Nobody;
         wire.client_id = client_id.to_string();
         wire.session_present = present;
         // The Keep Alive begins when it is agreed on.
@@ -232,6 +248,9 @@ impl Oracle {
             let name = name(link, &wire.client_id);
             return self.fail(format!("{name} was ended for no reason: {end}"));
         }
+        if let (End::TakenOver, Some(newcomer)) = (end, self.step.must_accept) {
+            self.takes_over(newcomer, link);
+        }
         self.step.must_end.retain(|(other, _)| *other != link);
         if self.step.must_accept == Some(link) {
             self.step.must_accept = None;
@@ -264,7 +283,9 @@ impl Oracle {
         };
         session.is_some_and(|session| {
             came(session, |debt| debt.is_squeezed)
-                && came(session, |debt| debt.qos != Qos::AtMostOnce)
+                && came(session, |debt| {
+                    debt.qos != Qos::AtMostOnce || debt.policy == Some(SlowReader::Disconnect)
+                })
         })
     }
 
@@ -273,6 +294,7 @@ impl Oracle {
         self.now = now;
         let was = std::mem::replace(&mut self.wires[link].phase, Phase::Ended);
         self.check_farewell(link, &was, end);
+        self.step.ended.push(link);
         if was == Phase::Connected {
             self.release_session(link, end);
         }
@@ -306,7 +328,14 @@ impl Oracle {
             (true, Phase::Connected) if wire.is_v5() => Some(end.reason_code()),
             _ => None,
         };
-        if told != expected {
+        let said = match &wire.last {
+            Some(Packet::Disconnect(disconnect)) => disconnect.properties.reason_string(),
+            Some(Packet::ConnAck(connack)) => connack.properties.reason_string(),
+            _ => None,
+        };
+        let text = end.to_string();
+        let is_explained = said.is_none_or(|said| said == text);
+        if told != expected || text.is_empty() || !is_explained {
             let name = name(link, &wire.client_id);
             self.fail(format!(
                 "{name} ended with {end} and was told {told:?} instead of {expected:?}"

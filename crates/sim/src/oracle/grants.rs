@@ -25,17 +25,17 @@ impl Oracle {
             judged.push((session.client_id.clone(), session.link, denied.is_err()));
         }
         for (client_id, link, is_withdrawn) in judged {
-            let has_lost = is_withdrawn || self.regrant(&client_id);
+            let has_lost = is_withdrawn || !self.regrant(&client_id).is_empty();
             if let (true, Some(link)) = (has_lost, link) {
                 self.must_end(link, End::PermissionWithdrawn, "it has lost its permission");
             }
         }
     }
 
-    /// What a session was allowed and is not any more ends. Returns whether a subscription does.
-    pub(super) fn regrant(&mut self, client_id: &str) -> bool {
+    /// What a session was allowed and is not any more ends. Returns the subscriptions that do.
+    pub(super) fn regrant(&mut self, client_id: &str) -> Vec<String> {
         let Some(session) = self.sessions.get_mut(client_id) else {
-            return false;
+            return Vec::new();
         };
         let is_denied = |filter: &&String| {
             let filter = TopicFilter::try_from(filter.as_str());
@@ -67,7 +67,7 @@ impl Oracle {
         for filter in &ended {
             self.leave(client_id, filter);
         }
-        !ended.is_empty()
+        ended
     }
 
     /// The server stops: everybody is told so.

@@ -21,14 +21,15 @@ use weir_engine::{End, Violation};
 
 impl Oracle {
     pub(super) fn packet(&mut self, link: LinkId, packet: &Packet) {
-        let wire = &mut self.wires[link];
-        wire.heard_at = self.now;
+        self.heard(self.now, link);
+        let wire = &self.wires[link];
         match (&wire.phase, packet) {
             (Phase::Waiting, Packet::Connect(connect)) => return self.connect(link, connect),
             (Phase::Waiting, other) => {
                 let end = End::Violation(Violation::Unexpected(other.name()));
                 return self.must_end(link, end, "a packet before CONNECT");
             }
+            (Phase::Deciding, _) => return self.before_connack(link, packet),
             (Phase::Connected, _) if wire.is_welcomed => {}
             _ => {
                 return self.fail(format!(
@@ -45,6 +46,7 @@ impl Oracle {
             Packet::Subscribe(subscribe) => self.receive_subscribe(link, subscribe),
             Packet::Unsubscribe(unsubscribe) => self.receive_unsubscribe(link, unsubscribe),
             Packet::PingReq => self.wires[link].owed.pings += 1,
+            Packet::Auth(auth) => self.receive_auth(link, auth),
             Packet::Disconnect(disconnect) => self.receive_disconnect(link, disconnect),
             other => self.fail(format!("no script sends {other:?}")),
         }
@@ -332,10 +334,12 @@ impl Oracle {
             .next()
             .unwrap_or(0);
         let client_id = self.wires[link].client_id.clone();
+        let wish = super::slow::wish(&subscribe.properties);
         let mut reasons = Vec::new();
         let mut confirms = Vec::new();
         for (filter, options) in subscribe.filters.iter() {
             let reason = match filter {
+                _ if wish.is_err() => ReasonCode::ImplementationSpecificError,
                 Err(_) => ReasonCode::TopicFilterInvalid,
                 Ok(filter) => {
                     let number = self.next_number();
@@ -346,6 +350,7 @@ impl Oracle {
                             no_local: options.no_local,
                             retain_as_published: options.retain_as_published,
                             identifier,
+                            slow_reader: wish.unwrap_or_default(),
                             number,
                             is_promised: false,
                         };

@@ -94,7 +94,7 @@ impl Oracle {
         if matches!(wire.last, Some(Packet::Disconnect(_))) || wire.phase == Phase::Ended {
             return self.fail(format!("link {link} was sent {packet:?} after the end"));
         }
-        if !wire.connack_seen && !matches!(packet, Packet::ConnAck(_)) {
+        if !wire.connack_seen && !matches!(packet, Packet::ConnAck(_) | Packet::Auth(_)) {
             return self.fail(format!("link {link} was sent {packet:?} before CONNACK"));
         }
         match packet {
@@ -114,6 +114,7 @@ impl Oracle {
             Packet::UnsubAck(UnsubAck {
                 packet_id, reasons, ..
             }) => self.suback(link, packet_id.get(), reasons, false),
+            Packet::Auth(auth) => self.sent_auth(link, auth),
             Packet::PingResp if wire.owed.pings > 0 => wire.owed.pings -= 1,
             // How it ends is judged when the transport is closed.
             Packet::Disconnect(_) if wire.is_v5() => {}
@@ -130,6 +131,7 @@ impl Oracle {
             Phase::Connected if wire.is_welcomed => accepts && connack.session_present == present,
             _ => !accepts && !connack.session_present,
         };
+        let is_right = is_right && self.concludes(link, connack);
         if is_second || !is_right {
             self.fail(format!(
                 "link {link} was sent {connack:?}; session present: {present}"
@@ -343,7 +345,8 @@ fn numbered(
 ) -> Result<Vec<Cause>, String> {
     wire.outstanding.insert(id);
     // What was too large for some connection need not come any more, and a crash begins the circle of ids anew.
-    let is_new = |flight: &Flight| flight.is_optional && flight.identity != *identity;
+    let is_new =
+        |flight: &Flight| flight.is_optional && (flight.identity != *identity || !publish.dup);
     if session.flights.get(&id).is_some_and(is_new) {
         session.flights.remove(&id);
     }

@@ -3,15 +3,17 @@
 //! Exactly one, in the form in which it is owed and in the order of its stream; where several look alike, the oldest.
 
 use super::outgoing::is_transport;
-use super::sessions::{Cause, Debt, Session, Stream};
+use super::sessions::{Cause, Debt, Session, Stream, Way};
+use super::slow::{check_told, is_told};
 use super::wire::Wire;
 use crate::message::Identity;
 use weir_codec::{Publish, Qos};
+use weir_engine::SlowReader;
 
 /// Strikes off the debt that a PUBLISH pays.
 pub(super) fn settle(
     session: &mut Session,
-    wire: &Wire,
+    wire: &mut Wire,
     publish: &Publish,
     topic: &str,
     identity: &Identity,
@@ -65,6 +67,7 @@ pub(super) fn settle(
     if !matches!(debt.cause, Cause::Replay(_)) && matches!(identity, Identity::Numbered(_)) {
         let stream = stream(session, &debt);
         session.last.insert(stream, debt.instance.number);
+        check_told(session, wire, &debt, publish, now)?;
     }
     let is_held = debt.qos == Qos::ExactlyOnce && session.is_durable;
     if debt.denied_at.is_some_and(|at| wire.transmitted_at > at) && !is_held {
@@ -97,7 +100,7 @@ fn lookalikes(session: &Session, identity: &Identity) -> Vec<String> {
 }
 
 /// [promise 5]: per publisher, topic and QoS. What is retained is not part of any stream.
-fn is_in_order(session: &Session, debt: &Debt) -> bool {
+pub(super) fn is_in_order(session: &Session, debt: &Debt) -> bool {
     let last = session
         .last
         .get(&stream(session, debt))
@@ -113,7 +116,11 @@ fn stream(session: &Session, debt: &Debt) -> Stream {
         instance.publisher.clone(),
         instance.message.topic_text,
         instance.message.qos as u8,
-        session.is_durable && debt.qos == Qos::ExactlyOnce,
+        match debt.policy {
+            _ if session.is_durable && debt.qos == Qos::ExactlyOnce => Way::Store,
+            Some(SlowReader::LatestPerTopic) => Way::Latest,
+            _ => Way::Queue,
+        },
     )
 }
 
@@ -129,7 +136,7 @@ fn is_in_form(debt: &Debt, wire: &Wire, publish: &Publish, now: u64) -> bool {
     let properties = publish
         .properties
         .iter()
-        .filter(|property| !is_transport(property));
+        .filter(|property| !is_transport(property) && !is_told(property));
     // [MQTT-3.3.2-6]: what is left of the Message Expiry Interval, counted somewhere between the last time the engine was
     // asked for its output and now.
     let left = |at: u64| {

@@ -172,6 +172,8 @@ impl Oracle {
             must: true,
             is_squeezed: false,
             is_vague: false,
+            is_told: false,
+            policy: matching.iter().map(|it| it.slow_reader).max().flatten(),
             denied_at: None,
             step: self.step.number,
             at: self.now,
@@ -188,7 +190,12 @@ impl Oracle {
         must: bool,
     ) -> Debt {
         let debt = self.debt(instance, &[subscription], Cause::Replay(filter.to_string()));
-        Debt { must, ..debt }
+        // It is given when there is room, and not before.
+        Debt {
+            must,
+            policy: None,
+            ..debt
+        }
     }
 
     /// Enters a debt, unless nothing is owed to somebody who is not here. Returns whether it has to be given.
@@ -203,6 +210,8 @@ impl Oracle {
         if session.link.is_none() && qos0 {
             return false;
         }
+        let default = self.slow_reader.filter(|_| session.link.is_some());
+        debt.policy = debt.policy.or(default).filter(|_| qos0);
         let (messages, bytes) = session.waiting();
         let cost = debt.instance.message.cost_bytes() + 8;
         // The engine counts its queue alone; what is in an output counts here too. So this finds fuller queues than there
@@ -211,6 +220,12 @@ impl Oracle {
             messages >= self.settings.queue_messages || bytes + cost > self.settings.queue_bytes;
         if debt.is_squeezed && (qos0 || session.link.is_none()) {
             debt.must = false;
+        }
+        if debt.policy.is_some() {
+            let missed = session.link.map(|link| &mut self.wires[link].missed);
+            missed.into_iter().for_each(|missed| missed.owed += 1);
+            let limit = self.settings.slow_reader_bytes;
+            super::slow::make_room(&mut session.debts, &mut debt, limit);
         }
         if let Some(link) = session.link {
             // The engine knows a little earlier than the model that a client has caught up.

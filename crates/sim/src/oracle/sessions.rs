@@ -11,6 +11,7 @@ use crate::rules::Granted;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use weir_codec::Qos;
+use weir_engine::SlowReader;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
@@ -40,9 +41,18 @@ pub(crate) struct Session {
     pub(crate) last: BTreeMap<Stream, u64>,
 }
 
-/// What keeps its order: publisher, topic and QoS; and whether it is delivered with QoS 2 by way of the store, where what is
-/// delivered with another may overtake it.
-pub(crate) type Stream = (String, &'static str, u8, bool);
+/// What keeps its order: publisher, topic and QoS, and the way it takes.
+pub(crate) type Stream = (String, &'static str, u8, Way);
+
+/// How a delivery comes to its client: those that come in another way may overtake it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Way {
+    Queue,
+    /// QoS 2: when its packet id is kept.
+    Store,
+    /// In the place of an earlier one of its topic.
+    Latest,
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Will {
@@ -57,6 +67,8 @@ pub(crate) struct Subscription {
     pub(crate) no_local: bool,
     pub(crate) retain_as_published: bool,
     pub(crate) identifier: u32,
+    /// How a slow reader is to be treated.
+    pub(crate) slow_reader: Option<SlowReader>,
     /// Tells it from an earlier one to the same filter.
     pub(crate) number: u64,
     /// Whether its SUBACK has left: from then on it is a promise.
@@ -102,6 +114,10 @@ pub(crate) struct Debt {
     pub(crate) is_squeezed: bool,
     /// It may have been exchanged for one that looked the same on a connection of 3.x, which shows no identifiers.
     pub(crate) is_vague: bool,
+    /// What becomes of it if the client is slow, if it is of QoS 0 and somebody has said so.
+    pub(crate) policy: Option<SlowReader>,
+    /// Whether the client was told of it, should it have missed it.
+    pub(crate) is_told: bool,
     /// Since when it is denied: it may be in the output already.
     pub(crate) denied_at: Option<u64>,
     /// In which step it came, and when.

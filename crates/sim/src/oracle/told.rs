@@ -28,6 +28,10 @@ pub(crate) enum Told<'a> {
         link: LinkId,
         answer: &'a Result<Granted, Refusal>,
     },
+    /// Whoever judges a client asks it for more.
+    Challenged {
+        link: LinkId,
+    },
     /// The rules of this number are in force.
     PermissionsChanged(u8),
     Shutdown,
@@ -50,6 +54,7 @@ impl Told<'_> {
             Self::Malformed { link, .. } => (20, *link),
             Self::Closed { link, .. } => (21, *link),
             Self::Authenticated { link, .. } => (22, *link),
+            Self::Challenged { link } => (36, *link),
             Self::Remote { from, remote } => (23 + from, remote.cost_bytes()),
             Self::Stored(ticket) => (32, usize::try_from(*ticket).unwrap_or(0)),
             Self::StoreFull(is_full) => (33, usize::from(*is_full)),

@@ -2,6 +2,7 @@
 //!
 //! It keeps its number when it moves to another shard. Answers of one kind are owed in the order of what they answer.
 
+use super::contest::Contest;
 use super::durable::Needs;
 use crate::client::LinkId;
 use crate::rules::Granted;
@@ -18,6 +19,23 @@ pub(crate) enum Phase {
     Deciding,
     Connected,
     Ended,
+}
+
+/// Whose turn it is in an enhanced authentication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Nobody's: it is done, or there is none.
+    Nobody,
+    Judge,
+    Client,
+}
+
+/// Messages that a slow reader may miss, on one connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Missed {
+    pub(crate) owed: u64,
+    pub(crate) given: u64,
+    pub(crate) told: u64,
 }
 
 #[derive(Debug)]
@@ -49,6 +67,14 @@ pub(crate) struct Wire {
     pub(crate) is_caught_up: bool,
     pub(crate) last: Option<Packet>,
     pub(crate) decoder: Option<Decoder>,
+    /// Where its enhanced authentication stands.
+    pub(crate) turn: Turn,
+    /// What it takes to take its client id away.
+    pub(crate) contest: Contest,
+    /// When it last gave a sign of life.
+    pub(crate) alive_at: u64,
+    /// How many messages it was told that it missed, and how many of those that may be missed it was owed and given.
+    pub(crate) missed: Missed,
     /// Aliases the client has set, and those it was given.
     pub(crate) aliases_in: BTreeMap<u16, TopicName>,
     pub(crate) aliases_out: BTreeMap<u16, String>,
@@ -67,6 +93,8 @@ pub(crate) struct Owed {
     pub(crate) pubrels: VecDeque<AckOwed>,
     pub(crate) pubcomps: VecDeque<AckOwed>,
     pub(crate) subacks: VecDeque<SubAckOwed>,
+    /// AUTH packets, with the subscriptions that they say have ended; `None`: a question.
+    pub(crate) auths: VecDeque<Option<Vec<String>>>,
     pub(crate) pings: u32,
 }
 
@@ -111,6 +139,10 @@ impl Wire {
             is_caught_up: false,
             last: None,
             decoder: None,
+            turn: Turn::Nobody,
+            contest: Contest::default(),
+            alive_at: now,
+            missed: Missed::default(),
             aliases_in: BTreeMap::new(),
             aliases_out: BTreeMap::new(),
             outstanding: BTreeSet::new(),
@@ -121,6 +153,12 @@ impl Wire {
 
     pub(crate) fn is_v5(&self) -> bool {
         self.version == Version::V5
+    }
+
+    /// Whether it authenticates in steps.
+    pub(crate) fn has_method(&self) -> bool {
+        let connect = self.connect.as_ref();
+        connect.is_some_and(|connect| connect.properties.authentication_method().is_some())
     }
 
     pub(crate) fn max_packet_bytes(&self) -> u32 {
@@ -182,7 +220,7 @@ impl Wire {
 impl Owed {
     pub(crate) fn is_empty(&self) -> bool {
         // A ping may have come this very moment.
-        self.has_no_acks() && self.subacks.is_empty() && self.pings <= 1
+        self.has_no_acks() && self.subacks.is_empty() && self.auths.is_empty() && self.pings <= 1
     }
 
     fn acks(&self) -> [&VecDeque<AckOwed>; 4] {

@@ -4,13 +4,14 @@
 
 use super::network::Link;
 use super::{Event, World};
-use crate::client::{LinkId, connect};
+use crate::client::{LinkId, METHOD, auth, connect, name_of};
 use crate::message::Message;
 use crate::script::{Action, ConnectWish, Cut, Habit, Misdeed, PublishWish, Step};
 use bytes::Bytes;
 use weir_codec::{
-    Ack, Delivery, Disconnect, Packet, PacketId, Properties, Property, Publish, Qos, Subscribe,
-    SubscribeFilters, SubscriptionOptions, TopicName, Unsubscribe, UnsubscribeFilters, Version,
+    Ack, Delivery, Disconnect, Packet, PacketId, Properties, Property, Publish, Qos, ReasonCode,
+    Subscribe, SubscribeFilters, SubscriptionOptions, TopicName, Unsubscribe, UnsubscribeFilters,
+    Version,
 };
 use weir_engine::Lost;
 
@@ -62,7 +63,8 @@ impl World<'_> {
             Action::Subscribe {
                 filters,
                 identifier,
-            } => self.subscribe(who, filters, *identifier),
+                slow_reader,
+            } => self.subscribe(who, filters, *identifier, *slow_reader),
             Action::Unsubscribe(filters) => self.unsubscribe(who, filters),
             Action::Publish(wish) => self.publish(who, wish, step.number),
             Action::Disconnect {
@@ -75,12 +77,16 @@ impl World<'_> {
                 }
                 let reason = match client.version {
                     Version::V5 => *reason,
-                    _ => weir_codec::ReasonCode::Success,
+                    _ => ReasonCode::Success,
                 };
                 self.send(who, &Packet::Disconnect(Disconnect { reason, properties }));
                 self.act_cut(who, link, Cut::Close);
             }
             Action::Ping => self.send(who, &Packet::PingReq),
+            Action::Reauthenticate(user) if client.version == Version::V5 => {
+                let again = auth(ReasonCode::ReAuthenticate, METHOD, name_of(*user));
+                self.send(who, &again);
+            }
             Action::Misbehave(misdeed) => self.misbehave(who, link, *misdeed, step.number),
             Action::Connect(_)
             | Action::Habit(_)
@@ -89,6 +95,7 @@ impl World<'_> {
             | Action::StoreFull(_)
             | Action::StoreFails
             | Action::Rules(_)
+            | Action::Reauthenticate(_)
             | Action::Shutdown(_) => {}
         }
     }
@@ -177,6 +184,7 @@ impl World<'_> {
         who: usize,
         filters: &[(&'static str, SubscriptionOptions)],
         identifier: u32,
+        slow_reader: Option<&'static str>,
     ) {
         let is_v5 = self.clients[who].version == Version::V5;
         let options = |options: SubscriptionOptions| match is_v5 {
@@ -195,6 +203,9 @@ impl World<'_> {
         let mut properties = Properties::default();
         if is_v5 && identifier > 0 {
             properties.push(Property::SubscriptionIdentifier(identifier));
+        }
+        if let (true, Some(wish)) = (is_v5, slow_reader) {
+            properties.push(Property::UserProperty("weir-slow-reader", wish));
         }
         let packet_id = self.clients[who].next_id();
         self.send(
@@ -280,7 +291,12 @@ impl World<'_> {
                 };
                 return self.publish(who, &wish, number);
             }
-            Misdeed::AliasTooLarge | Misdeed::AliasUnknown => return,
+            Misdeed::StrayAuth if is_v5 => auth(ReasonCode::ContinueAuthentication, METHOD, "so"),
+            Misdeed::OtherMethod if is_v5 => auth(ReasonCode::ReAuthenticate, "guesses", "owner"),
+            Misdeed::AliasTooLarge
+            | Misdeed::AliasUnknown
+            | Misdeed::StrayAuth
+            | Misdeed::OtherMethod => return,
         };
         self.send(who, &packet);
     }
@@ -319,6 +335,9 @@ impl World<'_> {
             if answers.is_anew {
                 let name = self.clients[who].name.clone();
                 self.oracle.forgets(&name);
+            }
+            if answers.is_challenged {
+                self.reply(who, id);
             }
             if let Some(number) = answers.taken {
                 self.oracle.taken(id, number);

@@ -217,6 +217,7 @@ impl World<'_> {
         self.life += 1;
         self.is_stopping = false;
         self.hosts.clear();
+        self.mail_bytes = 0;
         let disk = &mut self.disk;
         let unsynced = disk.store.log().unsynced();
         let log = disk.store.log().crash(disk.random.below(unsynced + 1));

@@ -110,7 +110,7 @@ impl World<'_> {
         let known = self.clients.iter().position(|client| client.name == name);
         known.unwrap_or_else(|| {
             self.oracle.forgets(name);
-            self.clients.push(Client::new(name.to_string()));
+            self.clients.push(Client::new(name.to_string(), 0));
             self.clients.len() - 1
         })
     }
@@ -143,7 +143,7 @@ impl World<'_> {
         for who in guests.values().copied().collect::<Vec<_>>() {
             self.clients[who].collected.clear();
             for filter in ["#", "$app/#"] {
-                self.subscribe(who, &[(filter, options)], 0);
+                self.subscribe(who, &[(filter, options)], 0, None);
             }
         }
         self.pass(10);
@@ -233,6 +233,7 @@ fn guest() -> ConnectWish {
         topic_alias_maximum: 0,
         will: None,
         user: User::Plain,
+        in_steps: false,
         anonymous: false,
         capacity_bytes: 1 << 20,
     }

@@ -39,6 +39,9 @@ pub(crate) struct Link {
     pub(crate) up_at: u64,
     pub(crate) down_at: u64,
     pub(crate) ack_at: u64,
+    /// Who the client says it is, and how many more questions it is asked about that.
+    pub(crate) claim: String,
+    pub(crate) questions: u64,
     pub(crate) random: Random,
 }
 
@@ -59,6 +62,8 @@ impl Link {
             up_at: 0,
             down_at: 0,
             ack_at: 0,
+            claim: String::new(),
+            questions: 0,
             random: Random::of(seed, LINK, number),
         }
     }

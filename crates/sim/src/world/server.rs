@@ -7,20 +7,19 @@ use super::{Event, MAIL, World};
 use crate::client::LinkId;
 use crate::oracle::Told;
 use crate::random::Random;
-use crate::rules::{Granted, Rules, TOKEN_MILLIS, judge};
 use crate::script::Script;
 use bytes::{Bytes, BytesMut};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use weir_codec::{Connect, Output, Packet};
-use weir_engine::{
-    ConnectionKey, Effect, End, Grant, Input, Instant, Lost, Remote, Shard, ShardId,
-};
+use weir_engine::{ConnectionKey, Effect, End, Input, Instant, Lost, Remote, Shard, ShardId};
 
 /// How long a Keep-Alive or expiry may be late, as a busy machine is late.
 const LATE_MILLIS: u64 = 15;
+
+/// How long a client is not read while too much is under way.
+const CROWDED_MILLIS: u64 = 3;
 
 /// One shard and what its thread holds.
 pub(crate) struct Host {
@@ -124,7 +123,11 @@ impl World<'_> {
     /// A new transport reaches some shard.
     pub(super) fn open(&mut self, shard: usize, id: LinkId, deadline: Instant) -> ConnectionKey {
         let now = self.instant();
-        let key = self.hosts[shard].shard.open(now, deadline);
+        let engine = &mut self.hosts[shard].shard;
+        let key = engine.open(now, deadline);
+        if let Some(policy) = self.script.slow_reader {
+            engine.set_slow_reader(key, policy);
+        }
         self.hosts[shard].links.insert(key, id);
         self.links[id].place = Some((shard, key));
         self.oracle
@@ -199,6 +202,9 @@ impl World<'_> {
             if self.is_over() || !self.hosts[shard].shard.accepts_packets(key) {
                 return;
             }
+            if self.mail_bytes > self.script.crowded_bytes {
+                return self.put(self.now + CROWDED_MILLIS, Event::Read { link: id });
+            }
             match self.links[id].decoder.next_packet() {
                 Ok(Some(packet)) => self.tell_packet(shard, id, key, packet),
                 Ok(None) => {
@@ -231,6 +237,9 @@ impl World<'_> {
         let link = &mut self.links[id];
         if let Some(bytes) = link.inbox.pop_front() {
             link.decoder.push(bytes);
+            let now = Instant::from_millis(self.now);
+            self.hosts[shard].shard.heard(now, key);
+            self.oracle.heard(self.now, id);
             return true;
         }
         if let Some(lost) = link.lost {
@@ -261,10 +270,9 @@ impl World<'_> {
             Effect::Authenticate {
                 connection,
                 credentials,
-            } => {
-                let user = credentials.username.map(|name| name.as_str().to_string());
-                self.ask(shard, connection, link, user);
-            }
+            } => self.ask(shard, connection, link, &credentials),
+            Effect::Respond { connection, .. } => self.judge_soon(shard, connection, link),
+            Effect::Contested { holder, .. } => self.ask_for_life(shard, holder),
             Effect::Move {
                 connection,
                 to,
@@ -291,59 +299,8 @@ impl World<'_> {
                     .set_max_packet_bytes(self.script.settings.max_packet_bytes);
             }
             Effect::Close { connection, end } => self.close(shard, link, connection, end),
-            // Nobody in a script authenticates in several steps, and takeovers are not limited.
-            Effect::Forward { .. }
-            | Effect::Report { .. }
-            | Effect::Respond { .. }
-            | Effect::Contested { .. }
-            | Effect::Store { .. } => {}
+            Effect::Forward { .. } | Effect::Report { .. } | Effect::Store { .. } => {}
         }
-    }
-
-    fn ask(&mut self, shard: usize, key: ConnectionKey, link: LinkId, user: Option<String>) {
-        let delay = match user.as_deref() {
-            Some("never") => return,
-            Some("slow") => self.links[link].random.between(20, 5000),
-            _ => self.links[link].random.below(3),
-        };
-        self.put(
-            self.now + delay,
-            Event::Answer {
-                shard,
-                key,
-                link,
-                user,
-            },
-        );
-    }
-
-    pub(super) fn answer(
-        &mut self,
-        shard: usize,
-        connection: ConnectionKey,
-        link: LinkId,
-        user: Option<&str>,
-    ) {
-        let lasts = self.links[link].random.below(TOKEN_MILLIS);
-        let rules = self.rules.load(Ordering::Relaxed);
-        let granted = judge(user, self.now, lasts, rules);
-        let grant = |granted: Granted| Grant {
-            user: granted
-                .user
-                .and_then(|user| weir_codec::Utf8::try_from(user).ok()),
-            expires_at: granted.expires_at.map(Instant::from_millis),
-            ..Grant::new(Arc::new(Rules {
-                granted,
-                current: Arc::clone(&self.rules),
-            }))
-        };
-        let answer = granted.map(grant);
-        let told = Told::Authenticated {
-            link,
-            answer: &granted,
-        };
-        self.tell(shard, &told, Input::Authenticated { connection, answer });
-        self.read(link);
     }
 
     /// The last bytes leave, then the transport is closed.
@@ -429,12 +386,14 @@ impl World<'_> {
             let delay = host.random.below(self.script.mail_delay_millis + 1);
             host.mail_at[to] = host.mail_at[to].max(self.now + delay);
             let at = host.mail_at[to];
+            self.mail_bytes += batch.iter().map(Remote::cost_bytes).sum::<usize>();
             self.put(at, Event::Mail { from, to, batch });
         }
     }
 
     pub(super) fn deliver_mail(&mut self, from: usize, to: usize, batch: Vec<Remote>) {
         let sender = ShardId(u16::try_from(from).unwrap_or(u16::MAX));
+        self.mail_bytes -= batch.iter().map(Remote::cost_bytes).sum::<usize>();
         for remote in batch {
             let copy = remote.clone();
             let told = Told::Remote {
