@@ -88,7 +88,9 @@ impl Queue {
         let mut lost = 0;
         if only_latest && let Some(place) = self.place_of(&envelope.message.topic) {
             if let Some(earlier) = self.replace(place, envelope.clone(), room) {
-                self.miss(earlier.identifiers.list(), 1);
+                if !fault!(LatestForgotten) {
+                    self.miss(earlier.identifiers.list(), 1);
+                }
                 return 1;
             }
             lost += self.lose(place);
@@ -227,6 +229,7 @@ impl Queue {
     /// Takes the oldest lossy message out; returns whether there was one.
     fn lose_oldest(&mut self) -> bool {
         while let Some(lossy) = &mut self.lossy
+            && !fault!(OldestKept)
             && let Some(place) = lossy.places.pop_front()
         {
             if self.lose(place) > 0 {

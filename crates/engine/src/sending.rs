@@ -179,10 +179,15 @@ fn tell_missed(
     missed: u64,
     cast: &Cast,
 ) -> Option<PublishFrame> {
-    if missed == 0 || connection.version != Version::V5 {
+    if missed == 0 || connection.version != Version::V5 || fault!(MissedUntold) {
         return None;
     }
-    let frame = cast.frame_telling(variant, missed).ok();
+    let told = if fault!(MissedTwice) {
+        2 * missed
+    } else {
+        missed
+    };
+    let frame = cast.frame_telling(variant, told).ok();
     let frame = frame.filter(|it| takes(connection, it.wire_bytes()));
     if frame.is_none() {
         session.queue.miss(variant.identifiers, missed);

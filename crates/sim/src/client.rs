@@ -113,6 +113,11 @@ impl Client {
         }
     }
 
+    /// Whether it has authenticated in steps.
+    pub(crate) fn is_in_steps(&self) -> bool {
+        self.wish.as_ref().is_some_and(packets::is_in_steps)
+    }
+
     /// The transport is gone.
     pub(crate) fn lose(&mut self) {
         self.link = None;

@@ -53,9 +53,9 @@ const SHARED: [&str; 5] = [
 const WISHES: [&str; 8] = [
     "latest-per-topic",
     "latest-per-topic",
+    "latest-per-topic",
     "drop-oldest",
     "drop-oldest",
-    "drop-newest",
     "drop-newest",
     "disconnect",
     "fastest",
@@ -169,7 +169,7 @@ impl Draw {
         if self.habits & 4 == 0 && self.random.percent(3) {
             return Action::Rules(self.random.pick(&[0, 1, 1, 2]));
         }
-        if self.more.percent(3) {
+        if self.more.percent(7) {
             return self.later_thought();
         }
         match self.random.below(100) {
@@ -198,10 +198,14 @@ impl Draw {
     }
 
     fn later_thought(&mut self) -> Action {
-        match self.more.below(10) {
-            0..8 => Action::Reauthenticate(self.more.pick(&[
+        match self.more.below(20) {
+            0..7 if self.habits & 4 == 0 => Action::Rules(1),
+            7..10 => Action::Stall(3000),
+            0..18 => Action::Reauthenticate(self.more.pick(&[
                 User::Plain,
                 User::Plain,
+                User::Limited,
+                User::Limited,
                 User::Limited,
                 User::Slow,
                 User::Token,
@@ -209,7 +213,7 @@ impl Draw {
                 User::File,
                 User::Refused,
             ])),
-            8 => Action::Misbehave(Misdeed::StrayAuth),
+            18 => Action::Misbehave(Misdeed::StrayAuth),
             _ => Action::Misbehave(Misdeed::OtherMethod),
         }
     }
@@ -230,8 +234,9 @@ impl Draw {
             },
             delay_seconds: self.random.pick(&[0, 0, 1, 5, 100]),
         });
+        let is_judged_by_rules = self.habits & 4 == 0 && self.more.percent(60);
         let random = &mut self.random;
-        ConnectWish {
+        let wish = ConnectWish {
             version: random.pick(&[
                 Version::V5,
                 Version::V5,
@@ -263,9 +268,16 @@ impl Draw {
                 User::File,
                 User::File,
             ]),
-            in_steps: self.more.percent(20),
+            in_steps: self.more.percent(30),
             anonymous: random.percent(3),
             capacity_bytes: random.pick(&[50, 2000, 64 << 10]),
+        };
+        match is_judged_by_rules {
+            true => ConnectWish {
+                user: User::File,
+                ..wish
+            },
+            false => wish,
         }
     }
 
@@ -280,7 +292,11 @@ impl Draw {
     fn subscribe(&mut self) -> Action {
         let mut filters: Vec<(&'static str, SubscriptionOptions)> = Vec::new();
         for _ in 0..self.random.pick(&[1, 1, 1, 2, 3]) {
-            let filter = self.filter();
+            let filter = match self.more.below(20) {
+                0..8 if self.habits & 4 == 0 => "#",
+                18.. => "private/#",
+                _ => self.filter(),
+            };
             if filters.iter().all(|(other, _)| *other != filter) {
                 filters.push((filter, self.options(filter)));
             }
@@ -288,7 +304,7 @@ impl Draw {
         Action::Subscribe {
             filters,
             identifier: self.random.pick(&[0, 0, 1, 2, 300]),
-            slow_reader: self.more.percent(25).then(|| self.more.pick(&WISHES)),
+            slow_reader: self.more.percent(35).then(|| self.more.pick(&WISHES)),
         }
     }
 

@@ -438,7 +438,9 @@ fn application_properties(will: &Properties) -> Properties {
 /// What ends an enhanced authentication: CONNACK names its method [MQTT-4.12.0-5], and without one has none
 /// [MQTT-4.12.0-6].
 fn conclude(properties: &mut Properties, connect: &Connect, grant: &Grant) {
-    if let Some(method) = connect.properties.authentication_method() {
+    if let Some(method) = connect.properties.authentication_method()
+        && !fault!(MethodNotConcluded)
+    {
         properties.push(Property::AuthenticationMethod(method));
         if let Some(data) = &grant.data {
             properties.push(Property::AuthenticationData(data));

@@ -37,7 +37,7 @@ pub(crate) struct Contest {
 
 impl Contest {
     fn is_on(&self, now: Instant, pause_seconds: u32) -> bool {
-        now < self.at.plus_seconds(pause_seconds)
+        now < self.at.plus_seconds(pause_seconds) || fault!(ContestNeverEnds)
     }
 }
 
@@ -65,7 +65,8 @@ impl Shard {
         let contest = connection
             .contest
             .as_mut()
-            .filter(|contest| contest.is_on(now, retry_seconds) && contest.takeovers >= limit);
+            .filter(|contest| contest.is_on(now, retry_seconds) && contest.takeovers >= limit)
+            .filter(|_| !fault!(ContestForgotten));
         let Some(contest) = contest else {
             return Ok(());
         };
@@ -115,5 +116,6 @@ impl Connection {
     fn is_dead(&self, now: Instant) -> bool {
         let asked_at = self.contest.as_ref().and_then(|contest| contest.asked_at);
         asked_at.is_some_and(|at| self.alive_at() < at && now.millis_since(at) >= ANSWER_MILLIS)
+            && !fault!(DeadKeepsClientId)
     }
 }

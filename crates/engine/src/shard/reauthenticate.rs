@@ -122,12 +122,14 @@ impl Shard {
         let exchange = connection
             .and_then(|connection| connection.exchange.as_ref())
             .ok_or(Violation::UnexpectedAuth)?;
-        if exchange.renewal != due {
+        if exchange.renewal != due && !fault!(AuthOutOfTurn) {
             return Err(Violation::UnexpectedAuth);
         }
         // [MQTT-4.12.0-5], [MQTT-4.12.1-1]
         match auth.properties.authentication_method() {
-            Some(method) if *method == *exchange.method => Ok(exchange.method.clone()),
+            Some(method) if *method == *exchange.method || fault!(AuthOfAnotherMethod) => {
+                Ok(exchange.method.clone())
+            }
             _ => Err(Violation::AuthenticationMethodChanged),
         }
     }
@@ -179,7 +181,8 @@ impl Shard {
         grant: Grant,
     ) -> Result<Grant, Refusal> {
         let session = self.roster.sessions.get(session);
-        if session.is_none_or(|session| session.user != grant.user) {
+        let is_another = session.is_none_or(|session| session.user != grant.user);
+        if is_another && !fault!(RenewalByAnother) {
             return Err(Refusal::NotAuthorized);
         }
         check_expiry(now, &grant).map(|()| grant)
@@ -187,11 +190,17 @@ impl Shard {
 
     fn renew(&mut self, key: ConnectionKey, session: SessionKey, grant: &Grant) {
         self.set_renewal(key, Renewal::Idle);
-        self.expire_at(key, grant.expires_at);
-        let ended = self.regrant(session, &grant.permissions);
+        if !fault!(RenewalKeepsExpiry) {
+            self.expire_at(key, grant.expires_at);
+        }
+        let ended = match fault!(RenewalKeepsPermissions) {
+            true => Vec::new(),
+            false => self.regrant(session, &grant.permissions),
+        };
         let data = grant.data.as_deref().map(Property::AuthenticationData);
         let ended = ended
             .iter()
+            .filter(|_| !fault!(EndedUntold))
             .map(|filter| Property::UserProperty(SUBSCRIPTION_ENDED, filter.as_str()));
         let full = self.auth(key, ReasonCode::Success, data.into_iter().chain(ended));
         // [MQTT-3.15.2-3]: what is only said besides is left out where it is more than the client takes.
@@ -261,7 +270,7 @@ impl Shard {
         let number = session.number;
         let journal = &mut self.roster.journal;
         session.queue.retain(|waiting| {
-            let may = permissions.may_receive(&waiting.message.topic);
+            let may = permissions.may_receive(&waiting.message.topic) || fault!(QueueKeepsDenied);
             if !may {
                 journal.delete_delivery(number, waiting.sequence);
             }
@@ -349,7 +358,7 @@ impl Shard {
 /// What has expired already counts for nothing.
 pub(super) fn check_expiry(now: Instant, grant: &Grant) -> Result<(), Refusal> {
     match grant.expires_at {
-        Some(at) if at <= now => Err(Refusal::CredentialsExpired),
+        Some(at) if at <= now && !fault!(ExpiredLetIn) => Err(Refusal::CredentialsExpired),
         _ => Ok(()),
     }
 }

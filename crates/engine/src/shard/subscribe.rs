@@ -200,6 +200,9 @@ fn wish(properties: &Properties) -> Result<Option<SlowReader>, UnknownWish> {
     let wish = properties.user_properties().find(|(name, _)| *name == WISH);
     match wish {
         None => Ok(None),
-        Some((_, value)) => SlowReader::named(value).map(Some).ok_or(UnknownWish),
+        Some((_, value)) => match SlowReader::named(value) {
+            None if fault!(WishUnknown) => Ok(None),
+            named => named.map(Some).ok_or(UnknownWish),
+        },
     }
 }

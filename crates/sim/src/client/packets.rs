@@ -47,7 +47,7 @@ pub(crate) fn connect(name: &str, wish: &ConnectWish, will: Option<&Message>) ->
 }
 
 /// Whether authentication goes in steps.
-fn is_in_steps(wish: &ConnectWish) -> bool {
+pub(crate) fn is_in_steps(wish: &ConnectWish) -> bool {
     wish.in_steps && wish.version == Version::V5
 }
 

@@ -218,8 +218,9 @@ impl Oracle {
     /// The engine wants to close a connection: is that how this one may end?
     pub(super) fn judge_end(&mut self, link: LinkId, end: End) {
         if let (End::QueueFull, Some(newcomer)) = (end, self.step.must_accept) {
-            // With the session that its clean start discards goes a will, which may be what found no room.
-            self.discard_session(newcomer);
+            // The will of the connection it takes over, or of the session that its clean start discards, may be what found no
+            // room: that shows when it has been let in.
+            self.claim(newcomer);
         }
         let wire = &self.wires[link];
         let foreseen = self.step.may_end.contains(&(link, end));

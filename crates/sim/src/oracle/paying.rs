@@ -59,6 +59,11 @@ pub(super) fn settle(
     if let Some(required) = required {
         session.debts[required].must = false;
     }
+    let policy = session.debts[index].policy;
+    if (alike.iter()).any(|other| session.debts[*other].policy != policy) {
+        // It may be any of them, and so may those that follow: what is missed nobody can tell any more.
+        wire.missed.is_vague = true;
+    }
     let debt = session.debts.remove(index);
     let message = &debt.instance.message;
     if publish.payload != message.payload || topic != message.topic.as_str() {

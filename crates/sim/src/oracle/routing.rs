@@ -218,18 +218,18 @@ impl Oracle {
         // are, which only excuses more.
         debt.is_squeezed =
             messages >= self.settings.queue_messages || bytes + cost > self.settings.queue_bytes;
-        if debt.is_squeezed && (qos0 || session.link.is_none()) {
+        let is_lossy = super::slow::is_lossy(&debt);
+        if debt.is_squeezed && (qos0 || session.link.is_none()) && !is_lossy {
             debt.must = false;
         }
         if debt.policy.is_some() {
             let missed = session.link.map(|link| &mut self.wires[link].missed);
             missed.into_iter().for_each(|missed| missed.owed += 1);
-            let limit = self.settings.slow_reader_bytes;
-            super::slow::make_room(&mut session.debts, &mut debt, limit);
+            super::slow::make_room(&mut session.debts, &mut debt, &self.settings);
         }
         if let Some(link) = session.link {
             // The engine knows a little earlier than the model that a client has caught up.
-            debt.must &= !debt.is_squeezed || self.wires[link].is_caught_up;
+            debt.must &= !debt.is_squeezed || self.wires[link].is_caught_up || is_lossy;
             let limit = self.wires[link].max_packet_bytes() as usize;
             // [MQTT-3.1.2-25]: what is too large is not sent.
             debt.must &= debt.instance.message.wire_bytes_at_most() <= limit;
@@ -325,7 +325,10 @@ impl Oracle {
             let must = self.owe(&client_id, debt);
             let squeezed = self.sessions.get(&client_id).is_some_and(|session| {
                 session.debts.len() > squeezed_before
-                    && session.debts.last().is_some_and(|debt| debt.is_squeezed)
+                    && session
+                        .debts
+                        .last()
+                        .is_some_and(|debt| debt.is_squeezed || super::slow::is_lossy(debt))
             });
             self.groups[id].must &= must && !squeezed;
         }

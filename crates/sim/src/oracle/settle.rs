@@ -10,6 +10,7 @@ use crate::client::LinkId;
 use crate::script::User;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use weir_codec::Qos;
 use weir_engine::Shard;
 
 impl Oracle {
@@ -46,10 +47,14 @@ impl Oracle {
         };
         let stuck = self.sessions.values().find(|session| {
             session.flights.is_empty()
-                && session.debts.iter().any(waits)
                 && session.link.is_some_and(|link| {
                     let wire = &self.wires[link];
-                    wire.published_at + LONG_MILLIS < now && wire.outstanding.is_empty()
+                    let is_sure =
+                        |debt: &Debt| debt.qos != Qos::AtMostOnce || !wire.missed.is_vague;
+                    let waits = |debt: &Debt| waits(debt) && is_sure(debt);
+                    session.debts.iter().any(waits)
+                        && wire.published_at + LONG_MILLIS < now
+                        && wire.outstanding.is_empty()
                 })
         });
         if let Some(session) = stuck {

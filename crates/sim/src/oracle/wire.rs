@@ -36,6 +36,8 @@ pub(crate) struct Missed {
     pub(crate) owed: u64,
     pub(crate) given: u64,
     pub(crate) told: u64,
+    /// Whether nobody can tell.
+    pub(crate) is_vague: bool,
 }
 
 #[derive(Debug)]

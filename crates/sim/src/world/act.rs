@@ -83,7 +83,11 @@ impl World<'_> {
                 self.act_cut(who, link, Cut::Close);
             }
             Action::Ping => self.send(who, &Packet::PingReq),
-            Action::Reauthenticate(user) if client.version == Version::V5 => {
+            // Who was let in without a method must not, and seldom does.
+            Action::Reauthenticate(user)
+                if client.version == Version::V5
+                    && (client.is_in_steps() || step.number % 16 == 0) =>
+            {
                 let again = auth(ReasonCode::ReAuthenticate, METHOD, name_of(*user));
                 self.send(who, &again);
             }

@@ -99,7 +99,8 @@ impl World<'_> {
                     number,
                 );
             }
-            self.pass(30);
+            // Longer than any client id is fought for.
+            self.pass(35);
         }
         if !self.is_over() {
             self.oracle.check_settled(self.now);
