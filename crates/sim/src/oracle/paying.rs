@@ -51,18 +51,9 @@ pub(super) fn settle(
         let near = lookalikes(session, identity);
         return Err(format!("not owed (on {topic}); owed is {near:?}"));
     };
-    if alike.len() > 1 && !wire.is_v5() {
-        alike
-            .iter()
-            .for_each(|other| session.debts[*other].is_vague = true);
-    }
+    confuse(session, wire, &alike);
     if let Some(required) = required {
         session.debts[required].must = false;
-    }
-    let policy = session.debts[index].policy;
-    if (alike.iter()).any(|other| session.debts[*other].policy != policy) {
-        // It may be any of them, and so may those that follow: what is missed nobody can tell any more.
-        wire.missed.is_vague = true;
     }
     let debt = session.debts.remove(index);
     let message = &debt.instance.message;
@@ -83,6 +74,18 @@ pub(super) fn settle(
         return Err("its Message Expiry Interval has passed".into());
     }
     Ok(causes)
+}
+
+/// It may be any of these that is paid.
+fn confuse(session: &mut Session, wire: &mut Wire, alike: &[usize]) {
+    let policy = |index: &usize| session.debts[*index].policy;
+    // So may those be that follow: what is missed nobody can tell any more.
+    wire.missed.is_vague |= alike.iter().any(|it| policy(it) != policy(&alike[0]));
+    if alike.len() > 1 && !wire.is_v5() {
+        alike
+            .iter()
+            .for_each(|other| session.debts[*other].is_vague = true);
+    }
 }
 
 /// What is owed of this message in whatever form, for the reader of a failure.

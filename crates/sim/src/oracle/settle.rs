@@ -38,6 +38,13 @@ impl Oracle {
         self.wires[link].phase == Phase::Connected
     }
 
+    /// Whether somebody was given something just now.
+    pub(crate) fn is_flowing(&self, now: u64) -> bool {
+        const SOON_MILLIS: u64 = 10_000;
+        let mut wires = self.wires.iter();
+        wires.any(|wire| wire.phase == Phase::Connected && wire.published_at + SOON_MILLIS > now)
+    }
+
     /// Everybody reads and has acknowledged: who has nothing unacknowledged is given what waits, without a new connection.
     pub(crate) fn check_flow(&mut self, now: u64) {
         const LONG_MILLIS: u64 = 10_000;

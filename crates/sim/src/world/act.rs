@@ -70,23 +70,12 @@ impl World<'_> {
             Action::Disconnect {
                 reason,
                 expiry_seconds,
-            } => {
-                let mut properties = Properties::default();
-                if let (Some(seconds), Version::V5) = (expiry_seconds, client.version) {
-                    properties.push(Property::SessionExpiryInterval(*seconds));
-                }
-                let reason = match client.version {
-                    Version::V5 => *reason,
-                    _ => ReasonCode::Success,
-                };
-                self.send(who, &Packet::Disconnect(Disconnect { reason, properties }));
-                self.act_cut(who, link, Cut::Close);
-            }
+            } => self.disconnect(who, link, *reason, *expiry_seconds),
             Action::Ping => self.send(who, &Packet::PingReq),
             // Who was let in without a method must not, and seldom does.
             Action::Reauthenticate(user)
                 if client.version == Version::V5
-                    && (client.is_in_steps() || step.number % 16 == 0) =>
+                    && (client.is_in_steps() || step.number.is_multiple_of(16)) =>
             {
                 let again = auth(ReasonCode::ReAuthenticate, METHOD, name_of(*user));
                 self.send(who, &again);
@@ -102,6 +91,26 @@ impl World<'_> {
             | Action::Reauthenticate(_)
             | Action::Shutdown(_) => {}
         }
+    }
+
+    fn disconnect(
+        &mut self,
+        who: usize,
+        link: LinkId,
+        reason: ReasonCode,
+        expiry_seconds: Option<u32>,
+    ) {
+        let version = self.clients[who].version;
+        let mut properties = Properties::default();
+        if let (Some(seconds), Version::V5) = (expiry_seconds, version) {
+            properties.push(Property::SessionExpiryInterval(seconds));
+        }
+        let reason = match version {
+            Version::V5 => reason,
+            _ => ReasonCode::Success,
+        };
+        self.send(who, &Packet::Disconnect(Disconnect { reason, properties }));
+        self.act_cut(who, link, Cut::Close);
     }
 
     pub(super) fn connect(&mut self, who: usize, wish: &ConnectWish, number: u64) {

@@ -19,6 +19,9 @@ const END_STEPS: u64 = 1_000_000;
 /// How often everybody is asked to take what waits.
 const ROUNDS: u64 = 3;
 
+/// How often everybody is given more time, while there is something to take.
+const PATIENCE: u64 = 50;
+
 /// How many seconds the broker may take to come back.
 const WAITS: usize = 120;
 
@@ -101,6 +104,13 @@ impl World<'_> {
             }
             // Longer than any client id is fought for.
             self.pass(35);
+        }
+        // A window of one, far away, takes its time.
+        for _ in 0..PATIENCE {
+            if self.is_over() || !self.oracle.is_flowing(self.now) {
+                break;
+            }
+            self.pass(20);
         }
         if !self.is_over() {
             self.oracle.check_settled(self.now);
