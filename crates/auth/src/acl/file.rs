@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub(crate) struct Acl {
     users: HashMap<String, Arc<Index>>,
     nameless: Arc<Index>,
-    patterns: Arc<[Rule]>,
+    patterns: Arc<Index>,
 }
 
 impl Acl {
@@ -39,7 +39,7 @@ impl Acl {
                 .map(|(user, rules)| (user, Arc::new(Index::new(rules))))
                 .collect(),
             nameless: Arc::new(Index::new(lines.nameless)),
-            patterns: lines.patterns.into(),
+            patterns: Arc::new(Index::new(lines.patterns)),
         })
     }
 

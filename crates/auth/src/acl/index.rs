@@ -1,13 +1,14 @@
-//! A user's own rules as a tree of levels.
+//! Rules as a tree of levels: a user's own, or the patterns that are for everybody.
 //!
-//! A publish costs the levels of its topic, however many rules its user has; only `+` makes the walk fork. Rules with names
-//! to fill in are not kept here: there are few of them, and they are the same for everybody.
+//! A publish costs the levels of its topic, however many rules there are; only `+` and levels with names to fill in, of
+//! which there are few at one place, make the walk fork. Names are filled in on the way, so that patterns are one tree for
+//! all clients.
 
-use super::rule::{Access, Level, Part, Rule};
-use super::{Step, Want};
+use super::Want;
+use super::rule::{Access, Level, Part, Rule, Who, begins_with_dollar, is_text};
 use std::collections::HashMap;
 
-/// Rules without names to fill in.
+/// Rules, to be found by topic.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     rules: Vec<Rule>,
@@ -18,6 +19,8 @@ pub(crate) struct Index {
 #[derive(Debug, Default)]
 struct Node {
     children: HashMap<Box<str>, usize>,
+    /// Levels with names in them.
+    named: Vec<(Box<[Part]>, usize)>,
     any: Option<usize>,
     /// The rules that end here, and those that go on with `#`.
     here: Said,
@@ -49,45 +52,21 @@ impl Index {
         &self.rules
     }
 
-    /// What the rules say of a topic, and which of them.
-    pub(crate) fn decide(&self, topic: &str, want: Want) -> (Step, Option<&Rule>) {
+    /// The rule that decides about a topic: a denial, or else a permission.
+    pub(crate) fn decide(&self, topic: &str, want: Want, who: &Who) -> Option<&Rule> {
         let mut found = Said::default();
-        let wildcards = !topic.starts_with('$');
-        self.visit(0, &mut topic.split('/'), wildcards, &mut found);
+        let walk = Walk {
+            index: self,
+            who,
+            // Only rules that begin with `$` themselves are about such topics.
+            wildcards: !topic.starts_with('$'),
+        };
+        walk.visit(0, &mut topic.split('/'), true, &mut found);
         let allow = match want {
             Want::Read => found.read,
             Want::Write => found.write,
         };
-        let (step, at) = match (found.deny, allow) {
-            (Some(deny), _) => (Step::OwnDeny, deny),
-            (None, Some(allow)) => (Step::OwnAllow, allow),
-            (None, None) => return (Step::Unsaid, None),
-        };
-        (step, self.rules.get(at))
-    }
-
-    fn visit<'t>(
-        &self,
-        at: usize,
-        names: &mut (impl Iterator<Item = &'t str> + Clone),
-        wildcards: bool,
-        found: &mut Said,
-    ) {
-        let Some(node) = self.nodes.get(at) else {
-            return;
-        };
-        if wildcards {
-            found.add(node.rest);
-        }
-        let Some(name) = names.next() else {
-            return found.add(node.here);
-        };
-        if let Some(child) = node.children.get(name) {
-            self.visit(*child, &mut names.clone(), true, found);
-        }
-        if let Some(any) = node.any.filter(|_| wildcards) {
-            self.visit(any, names, true, found);
-        }
+        self.rules.get(found.deny.or(allow)?)
     }
 
     fn enter(&mut self, at: usize, rule: &Rule) {
@@ -100,7 +79,10 @@ impl Index {
             node = match level {
                 Level::Rest => return here.rest.enter(at, rule.access),
                 Level::Any => *here.any.get_or_insert(next),
-                Level::Text(parts) => *here.children.entry(plain(parts)).or_insert(next),
+                Level::Text(parts) => match plain(parts) {
+                    Some(text) => *here.children.entry(text).or_insert(next),
+                    None => here.named_child(parts, next),
+                },
             };
             if node == next {
                 self.nodes.push(Node::default());
@@ -110,6 +92,63 @@ impl Index {
             here.here.enter(at, rule.access);
         }
     }
+}
+
+impl Node {
+    fn named_child(&mut self, parts: &[Part], next: usize) -> usize {
+        if let Some((_, child)) = self.named.iter().find(|(known, _)| **known == *parts) {
+            return *child;
+        }
+        self.named.push((parts.into(), next));
+        next
+    }
+}
+
+/// One look at the tree.
+struct Walk<'i> {
+    index: &'i Index,
+    who: &'i Who,
+    wildcards: bool,
+}
+
+impl Walk<'_> {
+    fn visit<'t>(
+        &self,
+        at: usize,
+        names: &mut (impl Iterator<Item = &'t str> + Clone),
+        is_first: bool,
+        found: &mut Said,
+    ) {
+        #[cfg(test)]
+        VISITED.with(|visited| visited.set(visited.get() + 1));
+        let Some(node) = self.index.nodes.get(at) else {
+            return;
+        };
+        let wildcards = !is_first || self.wildcards;
+        if wildcards {
+            found.add(node.rest);
+        }
+        let Some(name) = names.next() else {
+            return found.add(node.here);
+        };
+        if let Some(child) = node.children.get(name) {
+            self.visit(*child, &mut names.clone(), false, found);
+        }
+        for (parts, child) in &node.named {
+            if (wildcards || begins_with_dollar(parts)) && is_text(parts, name, self.who) {
+                self.visit(*child, &mut names.clone(), false, found);
+            }
+        }
+        if let Some(any) = node.any.filter(|_| wildcards) {
+            self.visit(any, names, false, found);
+        }
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many nodes were looked at.
+    pub(crate) static VISITED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 impl Said {
@@ -133,10 +172,13 @@ impl Said {
     }
 }
 
-fn plain(parts: &[Part]) -> Box<str> {
-    let texts = parts.iter().filter_map(|part| match part {
+/// `None` if there are names in it.
+fn plain(parts: &[Part]) -> Option<Box<str>> {
+    let texts = parts.iter().map(|part| match part {
         Part::Plain(text) => Some(&**text),
         Part::ClientId | Part::User => None,
     });
-    texts.collect::<String>().into()
+    texts
+        .collect::<Option<String>>()
+        .map(String::into_boxed_str)
 }

@@ -22,11 +22,11 @@ pub(super) const UNSAID: &str = "no rule allows it";
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     own: Option<Arc<Index>>,
-    patterns: Arc<[Rule]>,
+    patterns: Arc<Index>,
 }
 
 impl Rules {
-    pub(crate) fn new(own: Option<Arc<Index>>, patterns: Arc<[Rule]>) -> Self {
+    pub(crate) fn new(own: Option<Arc<Index>>, patterns: Arc<Index>) -> Self {
         Self { own, patterns }
     }
 
@@ -45,29 +45,21 @@ impl Rules {
             rule.ok_or(index + 1)
         });
         let rules: Vec<Rule> = rules.collect::<Result<_, _>>()?;
-        Ok(Self::new(None, rules.into()))
+        Ok(Self::new(None, Arc::new(Index::new(rules))))
     }
 
     /// What is said of a topic, and by which rule.
     pub(crate) fn decide(&self, topic: &str, want: Want, who: &Who) -> (Step, Option<&Rule>) {
-        if let Some(own) = &self.own {
-            let said = own.decide(topic, want);
-            if said.0 != Step::Unsaid {
-                return said;
-            }
+        let own = self.own.as_ref();
+        let own = own.and_then(|own| own.decide(topic, want, who));
+        let pattern = || self.patterns.decide(topic, want, who);
+        match own {
+            Some(rule) => (own_step(rule), Some(rule)),
+            None => match pattern() {
+                Some(rule) => (pattern_step(rule), Some(rule)),
+                None => (Step::Unsaid, None),
+            },
         }
-        let mut said = (Step::Unsaid, None);
-        for rule in self
-            .patterns
-            .iter()
-            .filter(|rule| rule.access.is_about(want))
-        {
-            let step = pattern_step(rule);
-            if step < said.0 && rule.matches(topic, who) {
-                said = (step, Some(rule));
-            }
-        }
-        said
     }
 
     /// How much of what a filter matches may be received.
@@ -98,7 +90,8 @@ impl Rules {
     fn steps(&self) -> impl Iterator<Item = (Step, &Rule)> {
         let own = self.own.iter().flat_map(|index| index.rules());
         let own = own.map(|rule| (own_step(rule), rule));
-        own.chain(self.patterns.iter().map(|rule| (pattern_step(rule), rule)))
+        let patterns = self.patterns.rules().iter();
+        own.chain(patterns.map(|rule| (pattern_step(rule), rule)))
     }
 }
 

@@ -97,23 +97,6 @@ impl Rule {
         })
     }
 
-    /// Whether it is about this topic, for this client.
-    pub(crate) fn matches(&self, topic: &str, who: &Who) -> bool {
-        if topic.starts_with('$') && !self.begins_with_dollar {
-            return false;
-        }
-        let mut names = topic.split('/');
-        for level in &self.levels {
-            match (level, names.next()) {
-                (Level::Rest, _) => return true,
-                (Level::Any, Some(_)) => {}
-                (Level::Text(parts), Some(name)) if is_text(parts, name, who) => {}
-                _ => return false,
-            }
-        }
-        names.next().is_none()
-    }
-
     /// Its levels with the client's names filled in; `None` if no topic can match it then.
     pub(crate) fn filled(&self, who: &Who) -> Option<Vec<Filled>> {
         let levels: Vec<_> = self
@@ -205,7 +188,13 @@ fn parts(text: &str) -> Vec<Part> {
     parts
 }
 
-fn is_text(parts: &[Part], name: &str, who: &Who) -> bool {
+/// Whether a level begins with `$` whatever the names are.
+pub(crate) fn begins_with_dollar(parts: &[Part]) -> bool {
+    matches!(parts.first(), Some(Part::Plain(text)) if text.starts_with('$'))
+}
+
+/// Whether a level with names in it is this one.
+pub(crate) fn is_text(parts: &[Part], name: &str, who: &Who) -> bool {
     let mut rest = name;
     for part in parts {
         let Some(after) = part.text(who).and_then(|text| rest.strip_prefix(text)) else {

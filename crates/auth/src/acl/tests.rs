@@ -1,5 +1,6 @@
 //! The rules against mosquitto's own semantics, and the coverage of filters against a count of all topics.
 
+use super::index::{Index, VISITED};
 use super::rule::{Access, Rule, Who};
 use super::*;
 use crate::error::AuthError;
@@ -105,11 +106,19 @@ fn names_are_filled_in_as_they_are() {
             "{user} {client_id} {topic}"
         );
     }
-    let rule = Rule::new(Access::Read, "%c/x%u-%c%%", true, String::new()).unwrap();
-    assert!(rule.matches("c1/xu-c1%%", &who("u", "c1")));
-    let dollar = Rule::new(Access::Read, "%c/#", true, String::new()).unwrap();
-    assert!(!dollar.matches("$SYS/x", &who("u", "$SYS")));
-    assert!(dollar.filled(&who("u", "$SYS")).is_none());
+    let matches = |filter: &str, topic: &str, who: &Who| {
+        let rule = Rule::new(Access::Read, filter, true, String::new()).unwrap();
+        let is_filled = rule.filled(who).is_some();
+        let index = Index::new(vec![rule]);
+        (index.decide(topic, Want::Read, who).is_some(), is_filled)
+    };
+    let many = ("%c/x%u-%c%%", "c1/xu-c1%%");
+    assert_eq!(matches(many.0, many.1, &who("u", "c1")), (true, true));
+    let dollar = who("u", "$SYS");
+    assert_eq!(matches("%c/#", "$SYS/x", &dollar), (false, false));
+    assert_eq!(matches("$SYS/%u", "$SYS/u", &dollar), (true, true));
+    assert_eq!(matches("$x%u/a", "$xu/a", &dollar), (true, true));
+    assert_eq!(matches("x/%c", "x/$SYS", &dollar), (true, true));
 }
 
 #[test]
@@ -226,8 +235,7 @@ fn filters() -> impl Strategy<Value = String> {
 fn lines() -> impl Strategy<Value = String> {
     let access = prop::sample::select(&["read", "write", "readwrite", "deny"][..]);
     let word = prop::sample::select(&["topic", "pattern"][..]);
-    let filter =
-        prop_oneof![8 => filters(), 1 => Just("#".to_owned()), 1 => Just("a/%c".to_owned())];
+    let filter = prop_oneof![8 => filters(), 1 => Just("#".to_owned()), 1 => Just("a/%c".to_owned()), 1 => Just("%c/+".to_owned())];
     (word, access, filter).prop_map(|(word, access, filter)| {
         // Only a pattern fills in names; no topic of the count has a `%`.
         let filter = if word == "topic" {
@@ -240,6 +248,43 @@ fn lines() -> impl Strategy<Value = String> {
 "
         )
     })
+}
+
+/// So many rules of a user, and as many patterns.
+fn many(count: usize) -> Acl {
+    let rules = (0..count).map(|at| format!("topic readwrite site/{at}/+/set\n"));
+    let patterns = (0..count).map(|at| format!("pattern write out/{at}/%u/%c\n"));
+    let text = format!(
+        "user ann\n{}{}",
+        rules.collect::<String>(),
+        patterns.collect::<String>()
+    );
+    Acl::read(Path::new("acl"), &text).unwrap()
+}
+
+#[test]
+fn a_publish_costs_the_same_however_many_rules_there_are() {
+    let cost = |count: usize, topic: &str| {
+        let acl = many(count);
+        let (rules, who) = (acl.rules(Some("ann")), who("ann", "tab"));
+        let before = VISITED.get();
+        let (step, _) = rules.decide(topic, Want::Write, &who);
+        (step.allows(), VISITED.get() - before)
+    };
+    for (topic, is_allowed) in [
+        ("site/7/lamp/set", true),
+        ("out/7/ann/tab", true),
+        ("out/7/bob/tab", false),
+        ("elsewhere/7/ann/tab", false),
+    ] {
+        let few = cost(10, topic);
+        assert_eq!(few.0, is_allowed, "{topic}");
+        assert_eq!(cost(1_000, topic), few, "{topic}");
+        assert!(
+            few.1 <= 2 * (1 + topic.split('/').count() as u64),
+            "{topic}"
+        );
+    }
 }
 
 proptest! {
