@@ -193,12 +193,8 @@ impl Door<'_> {
 
     async fn open_raw(&self, stream: Stream, deadline: Deadline) -> Result<Arrived, Turned> {
         let interval = self.shared.config.timing.ping_interval;
-        if let Some(interval) = interval {
-            stream
-                .socket()
-                .set_keep_alive(interval)
-                .map_err(Turned::Lost)?;
-        }
+        let socket = stream.socket();
+        socket.set_keep_alive(interval).map_err(Turned::Lost)?;
         let mut transport = Transport::Raw(RawConnection::new(stream));
         match self.take_place() {
             Ok(admission) => Ok(self.arrived(transport, admission, self.presented())),

@@ -13,6 +13,7 @@ use super::doorkeeper::Admission;
 use super::mailbox::Moved;
 use super::pace::Pace;
 use super::peer::Peer;
+use super::stream::Socket;
 use super::tally::add;
 use super::transport::Transport;
 use super::worker::Worker;
@@ -51,6 +52,7 @@ pub(crate) struct Link {
     waker: RefCell<Option<Waker>>,
     leaving: RefCell<Option<Leaving>>,
     ended: Cell<bool>,
+    probed: Cell<bool>,
     /// Not read from until something is transmitted.
     paused: Cell<bool>,
     unheard_bytes: Cell<usize>,
@@ -108,6 +110,7 @@ impl Link {
             waker: RefCell::default(),
             leaving: RefCell::default(),
             ended: Cell::new(false),
+            probed: Cell::new(false),
             paused: Cell::new(false),
             unheard_bytes: Cell::new(0),
             heard_at: Cell::default(),
@@ -203,6 +206,19 @@ impl Link {
             .borrow()
             .as_ref()
             .is_some_and(Transport::has_pings)
+    }
+
+    /// From now on somebody looks closely after the peer, or does not; whether they did before.
+    pub(crate) fn set_probed(&self, is_probed: bool) -> bool {
+        self.probed.replace(is_probed)
+    }
+
+    /// Does something with a socket that has nothing above it; one that refuses is found out by reading from it.
+    pub(crate) fn with_bare_socket(&self, act: impl FnOnce(&Socket) -> std::io::Result<()>) {
+        let transport = self.transport.borrow();
+        if let Some(socket) = transport.as_ref().and_then(Transport::bare_socket) {
+            let _ = act(socket);
+        }
     }
 
     /// How long nothing was heard.

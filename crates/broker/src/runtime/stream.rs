@@ -21,6 +21,19 @@ use tokio_rustls::server::TlsStream;
 /// Probes without an answer after which the operating system gives a connection up.
 const PROBES: u32 = 3;
 
+/// How often an urgent probe is sent.
+const URGENT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long what was sent may stay without an acknowledgement when it is urgent.
+const URGENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+fn probes(interval: Duration) -> TcpKeepalive {
+    TcpKeepalive::new()
+        .with_time(interval)
+        .with_interval(interval)
+        .with_retries(PROBES)
+}
+
 /// What bytes of a client come through.
 pub(crate) enum Stream {
     Clear(Socket),
@@ -95,17 +108,29 @@ impl Socket {
         }
     }
 
-    /// The operating system asks after a silent peer, where no protocol above does.
-    pub(crate) fn set_keep_alive(&self, interval: Duration) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => {
-                let probes = TcpKeepalive::new()
-                    .with_time(interval)
-                    .with_interval(interval)
-                    .with_retries(PROBES);
-                SockRef::from(stream).set_tcp_keepalive(&probes)
-            }
-            _ => Ok(()),
+    /// The operating system asks after a silent peer, where no protocol above does; not without an interval.
+    pub(crate) fn set_keep_alive(&self, interval: Option<Duration>) -> io::Result<()> {
+        let Self::Tcp(stream) = self else {
+            return Ok(());
+        };
+        let socket = SockRef::from(stream);
+        match interval {
+            Some(interval) => socket.set_tcp_keepalive(&probes(interval)),
+            None => socket.set_keepalive(false),
+        }
+    }
+
+    /// Has the operating system find out at once whether the peer is there: if it acknowledges nothing for some seconds, not
+    /// even a probe, the connection is lost. With `false` not any more.
+    pub(crate) fn set_urgent(&self, is_urgent: bool) -> io::Result<()> {
+        let Self::Tcp(stream) = self else {
+            return Ok(());
+        };
+        let socket = SockRef::from(stream);
+        socket.set_tcp_user_timeout(is_urgent.then_some(URGENT_TIMEOUT))?;
+        match is_urgent {
+            true => socket.set_tcp_keepalive(&probes(URGENT_INTERVAL)),
+            false => Ok(()),
         }
     }
 
@@ -220,5 +245,40 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         open!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_is_asked_after_urgently_and_then_as_before() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let socket = Socket::Tcp(stream.unwrap());
+        let Socket::Tcp(stream) = &socket else {
+            panic!("it was just made")
+        };
+        let below = SockRef::from(stream);
+        let state = || {
+            let timeout = below.tcp_user_timeout().unwrap();
+            let is_on = below.keepalive().unwrap();
+            let interval = below.tcp_keepalive_interval().unwrap().as_secs();
+            (is_on, interval, timeout.map(|timeout| timeout.as_secs()))
+        };
+        socket
+            .set_keep_alive(Some(Duration::from_secs(25)))
+            .unwrap();
+        assert_eq!(state(), (true, 25, None));
+        socket.set_urgent(true).unwrap();
+        assert_eq!(state(), (true, 1, Some(5)));
+        socket.set_urgent(false).unwrap();
+        socket
+            .set_keep_alive(Some(Duration::from_secs(25)))
+            .unwrap();
+        assert_eq!(state(), (true, 25, None));
+        socket.set_keep_alive(None).unwrap();
+        assert!(!below.keepalive().unwrap());
     }
 }

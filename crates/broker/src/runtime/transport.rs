@@ -3,7 +3,7 @@
 //! A link drives both alike. They differ in what can be said beside the packets: a WebSocket has pings, and closes with a
 //! code and a text; a bare stream has neither, there the last packet is all that is said.
 
-use super::stream::Stream;
+use super::stream::{Socket, Stream};
 use bytes::BytesMut;
 use std::io;
 use std::task::{Context, Poll};
@@ -38,6 +38,14 @@ impl Transport {
     pub(crate) fn ping(&mut self) {
         if let Self::WebSocket(connection) = self {
             connection.send_ping();
+        }
+    }
+
+    /// The socket below, where there is nothing above it that could ask after the peer.
+    pub(crate) fn bare_socket(&self) -> Option<&Socket> {
+        match self {
+            Self::WebSocket(_) => None,
+            Self::Raw(connection) => Some(connection.stream().socket()),
         }
     }
 
