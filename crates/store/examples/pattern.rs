@@ -1,7 +1,7 @@
 //! Measures the store alone on the pattern it is made for: messages of 200 bytes queued for 10,000 sessions and
 //! acknowledged, a thousand in each synced commit; then a million queued, and found again.
 //!
-//! `cargo run -p weir-store --release --example pattern [DIR]`: CPU and bytes written per message, the longest commit,
+//! `cargo run -p weir-store --release --example pattern [DIR [fill | recover]]`: CPU and bytes written per message, the longest commit,
 //! the disk, the memory of the index, and the time that recovery takes.
 
 use bytes::Bytes;
@@ -30,8 +30,10 @@ fn main() {
         .next()
         .map_or_else(|| PathBuf::from("target/pattern"), PathBuf::from);
     let phase = arguments.next();
-    if phase.as_deref() == Some("recover") {
-        return recover(&directory);
+    match phase.as_deref() {
+        Some("fill") => return fill(&directory),
+        Some("recover") => return recover(&directory),
+        _ => {}
     }
     std::fs::create_dir_all(&directory).expect("a directory to measure in");
     let directory = directory.join(std::process::id().to_string());

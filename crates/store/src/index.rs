@@ -164,13 +164,16 @@ impl Index {
 
     /// The log has been seen to its end. Answers with what cannot be served: records of sessions that are not there, and
     /// records that name messages that are not there.
-    pub(crate) fn settle(&mut self) -> Vec<Key> {
+    pub(crate) fn settle(&mut self, dead: &mut Dead) -> Vec<Key> {
         self.is_replaying = false;
         let (mut freed, mut missing) = (0, 0);
         self.messages.retain(|_, body| {
             let is_named = body.refs > 0;
             missing += usize::from(body.place == Place::NONE);
-            freed += if is_named { 0 } else { u64::from(body.bytes) };
+            if !is_named {
+                freed += u64::from(body.bytes);
+                dead.messages.push(body.place);
+            }
             is_named
         });
         self.live_bytes -= freed;

@@ -19,6 +19,7 @@
     )
 )]
 
+mod alive;
 mod cleaner;
 mod clock;
 mod encoding;

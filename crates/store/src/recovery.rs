@@ -1,11 +1,12 @@
 //! What a log holds when it is opened.
 //!
-//! It is read twice: once for keys, to know what is alive, once for the values of that. So a record that was replaced or
+//! It is read twice: once for keys, to know what is alive, once for the values of that, without asking the index again. So a record that was replaced or
 //! deleted is never decoded, and opening takes no more memory than what it answers with.
 
+use crate::alive::Alive;
 use crate::cleaner::is_live;
 use crate::encoding::{self, Batch, RawChange};
-use crate::index::{Dead, Index, Place, cost};
+use crate::index::{Dead, Index, cost};
 use crate::{Damage, Log, Position, Store, StoreError, WallClock};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ impl Lost {
 /// What the first reading finds.
 pub(crate) struct Replayed {
     pub(crate) index: Index,
+    pub(crate) alive: Alive,
+    dead: Dead,
     pub(crate) highest_serial: u64,
     pub(crate) highest_number: u64,
     pub(crate) log_bytes: u64,
@@ -55,6 +58,8 @@ pub(crate) struct Replayed {
 pub(crate) fn replay<L: Log>(log: &mut L) -> Result<Replayed, StoreError> {
     let mut replayed = Replayed {
         index: Index::replaying(),
+        alive: Alive::default(),
+        dead: Dead::default(),
         highest_serial: 0,
         highest_number: 0,
         log_bytes: 0,
@@ -72,28 +77,42 @@ impl Replayed {
         self.highest_number = self.highest_number.max(batch.highest_number);
         let len = change.encoded.len();
         self.log_bytes += u64::from(cost(change.key, len));
-        // What is garbage in a log that is read follows from what is alive.
-        let mut dead = Dead::default();
+        let place = self.alive.next(batch.serial);
         if change.is_delete {
-            self.index.delete(change.key, &mut dead);
+            self.index.delete(change.key, &mut self.dead);
         } else {
-            let place = Place::written(batch.serial);
             self.index
-                .put(change.key, change.names, len, place, &mut dead);
+                .put(change.key, change.names, len, place, &mut self.dead);
         }
+        self.alive.push(!change.is_delete);
+        self.alive.bury(&mut self.dead);
+    }
+
+    /// The log has been seen to its end. Answers with what cannot be served.
+    pub(crate) fn settle(&mut self) -> Vec<Key> {
+        let broken = self.index.settle(&mut self.dead);
+        self.alive.bury(&mut self.dead);
+        broken
     }
 }
 
 /// Reads the live records, once the index is settled.
 pub(crate) fn collect<L: Log>(
     store: &mut Store<L>,
+    alive: &Alive,
     clock: WallClock,
     missing: Vec<Key>,
 ) -> Result<Recovered, StoreError> {
     let mut found = Found::default();
     let index = &store.index;
+    // What can't be served was taken out of the index afterwards.
+    let mut alive = alive.iter().filter(|_| missing.is_empty());
     each_change(&mut store.log, &mut |batch, change| {
-        if is_live(index, change, batch.serial) {
+        let is_alive = match &mut alive {
+            Some(alive) => alive.next() == Some(true),
+            None => is_live(index, change, batch.serial),
+        };
+        if is_alive {
             let record = encoding::record(change, clock);
             found.push(record.ok_or(StoreError::Malformed(batch.end()))?);
         }

@@ -105,7 +105,8 @@ impl<L: Log> Store<L> {
         limits: Limits,
     ) -> Result<(Self, Recovered), StoreError> {
         let mut log = log;
-        let replayed = recovery::replay(&mut log)?;
+        let mut replayed = recovery::replay(&mut log)?;
+        let broken = replayed.settle();
         let mut store = Self {
             cleaner: Cleaner::new(log.first(), replayed.log_bytes),
             index: replayed.index,
@@ -121,9 +122,8 @@ impl<L: Log> Store<L> {
             put_messages: vec![],
             log,
         };
-        let broken = store.index.settle();
         store.stage(broken.iter().cloned().map(Change::Delete).collect());
-        let recovered = recovery::collect(&mut store, clock, broken)?;
+        let recovered = recovery::collect(&mut store, &replayed.alive, clock, broken)?;
         Ok((store, recovered))
     }
 
