@@ -3,8 +3,8 @@
 //! The cleaner walks from the oldest batch on, writes again what is still alive, and lets the log forget what it has
 //! passed once the copies last. A deletion needs no copy: everything older is gone before it is. It begins when more than
 //! half of the log is garbage, so that on average a record is moved once at most for each one that is written, and moves
-//! no more in one commit than a commit may take; how much follows from how much was written, so that it keeps up without
-//! bursts.
+//! and looks at no more in one commit than a commit may take; how much follows from how much was written, so that it keeps
+//! up without bursts.
 
 use crate::encoding::{self, Batch, RawChange};
 use crate::index::{Index, Place, cost};
@@ -12,6 +12,15 @@ use crate::{Log, Position, Store, StoreError};
 
 /// Bytes of log that one step looks through at most, in steps' worth of moving.
 const LOOK_FACTOR: usize = 8;
+
+/// Records that one step looks at: so many times what was written since the last one, where twice would just keep up.
+const PACE: usize = 3;
+
+/// The fewest and the most of them: a look may cost a few misses of the cache.
+const LOOKS: (usize, usize) = (2048, 32_768);
+
+/// Records that a step looks at when nothing was written.
+const IDLE_LOOKS: usize = 8192;
 
 /// How far it has come.
 #[derive(Debug)]
@@ -22,6 +31,8 @@ pub(crate) struct Cleaner {
     passed_bytes: usize,
     /// Records in the part of the log that was not passed count this much, dead or alive.
     log_bytes: u64,
+    /// Records that were written since the last step.
+    written: usize,
     /// What may be forgotten once the log is synced.
     to_trim: Option<Position>,
 }
@@ -32,6 +43,7 @@ impl Cleaner {
             passed: first,
             passed_bytes: 0,
             log_bytes,
+            written: 0,
             to_trim: None,
         }
     }
@@ -45,6 +57,7 @@ impl Cleaner {
         for change in Batch::open(Position(0), batch)?.changes(0) {
             let change = change?;
             self.log_bytes += u64::from(cost(change.key, change.encoded.len()));
+            self.written += 1;
         }
         Ok(())
     }
@@ -59,10 +72,15 @@ impl<L: Log> Store<L> {
 
     /// One step, after `written_bytes` were committed. Answers with the bytes it moved.
     pub(crate) fn clean(&mut self, written_bytes: u64) -> Result<u64, StoreError> {
+        let written = std::mem::take(&mut self.cleaner.written);
         if !self.wants_cleaning() {
             return Ok(0);
         }
-        let walk = self.walk(self.step_bytes(written_bytes))?;
+        let looks = match written {
+            0 => IDLE_LOOKS,
+            written => written.saturating_mul(PACE).clamp(LOOKS.0, LOOKS.1),
+        };
+        let walk = self.walk(self.step_bytes(written_bytes), looks)?;
         if walk.moved_bytes > 0 && !self.append_moved()? {
             return Ok(0);
         }
@@ -92,12 +110,13 @@ impl<L: Log> Store<L> {
     }
 
     /// Collects live records from the old end on into `self.batch`.
-    fn walk(&mut self, step_bytes: usize) -> Result<Walk, StoreError> {
+    fn walk(&mut self, step_bytes: usize, looks: usize) -> Result<Walk, StoreError> {
         self.batch.clear();
         encoding::header(&mut self.batch, self.next_serial, self.highest_number);
         let mut walk = Walk {
             passed: self.cleaner.passed,
             passed_bytes: self.cleaner.passed_bytes,
+            looks,
             ..Walk::default()
         };
         let mut outcome = Ok(());
@@ -132,6 +151,8 @@ impl<L: Log> Store<L> {
             self.index.relocate(change?.key, place);
         }
         self.cleaner.wrote(&self.batch)?;
+        // They are no reason to move more.
+        self.cleaner.written = 0;
         Ok(true)
     }
 }
@@ -143,13 +164,17 @@ struct Walk {
     passed_bytes: usize,
     moved_bytes: usize,
     looked_bytes: usize,
+    /// Records that may still be looked at.
+    looks: usize,
     /// What was passed counts this much.
     cost: u64,
 }
 
 impl Walk {
     fn has_budget(&self, step_bytes: usize) -> bool {
-        self.moved_bytes < step_bytes && self.looked_bytes < step_bytes * LOOK_FACTOR
+        self.looks > 0
+            && self.moved_bytes < step_bytes
+            && self.looked_bytes < step_bytes * LOOK_FACTOR
     }
 
     /// Passes the batch that ends at `end`, or as much of it as the budget allows.
@@ -163,9 +188,10 @@ impl Walk {
     ) -> Result<(), StoreError> {
         for change in from.changes(self.passed_bytes) {
             let change = change?;
-            if self.moved_bytes >= step_bytes {
+            if self.moved_bytes >= step_bytes || self.looks == 0 {
                 return Ok(());
             }
+            self.looks -= 1;
             self.passed_bytes += change.encoded.len();
             self.cost += u64::from(cost(change.key, change.encoded.len()));
             if is_live(index, &change, from.serial) {

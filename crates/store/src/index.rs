@@ -6,13 +6,14 @@
 //! may pass through zero, since the records that name it can lie behind it and before it; so nothing is forgotten until
 //! [`Index::settle`].
 
+mod bodies;
 mod deliveries;
 mod nearby;
 pub(crate) mod place;
 
 use crate::encoding::KeyRef;
+use bodies::{Bodies, Body};
 use deliveries::{Deliveries, Entry};
-use nearby::Nearby;
 pub(crate) use place::{Held, Place};
 use std::collections::HashMap;
 use weir_codec::TopicName;
@@ -29,7 +30,7 @@ const RECEIVED_BYTES: u32 = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     sessions: Map<u64, Session>,
-    messages: HashMap<u64, Body, Nearby>,
+    messages: Bodies,
     retained: Map<Box<str>, (Held, u64)>,
     live_bytes: u64,
     is_replaying: bool,
@@ -77,7 +78,7 @@ impl Index {
     /// Where the live copy is; `None` if there is none.
     pub(crate) fn place(&self, key: KeyRef<'_>) -> Option<Place> {
         let place = match key {
-            KeyRef::Message(number) => self.messages.get(&number)?.place,
+            KeyRef::Message(number) => self.messages.find(number)?.place,
             KeyRef::Session(number) => self.sessions.get(&number)?.record.place,
             KeyRef::Will(number) => self.sessions.get(&number)?.will.place,
             KeyRef::Subscription(number, filter) => {
@@ -138,7 +139,7 @@ impl Index {
     pub(crate) fn relocate(&mut self, key: KeyRef<'_>, place: Place) {
         let session = self.sessions.get_mut(&key.number());
         let found = match key {
-            KeyRef::Message(number) => self.messages.get_mut(&number).map(|body| &mut body.place),
+            KeyRef::Message(number) => self.messages.find_mut(number).map(|body| &mut body.place),
             KeyRef::Retained(topic) => self
                 .retained
                 .get_mut(topic)
@@ -157,7 +158,7 @@ impl Index {
 
     /// Forgets a message that was put and that nothing names.
     pub(crate) fn drop_unnamed(&mut self, number: u64, dead: &mut Dead) {
-        if self.messages.get(&number).is_some_and(|it| it.refs == 0) {
+        if self.messages.find(number).is_some_and(|it| it.refs == 0) {
             self.forget_message(number, dead);
         }
     }
@@ -167,7 +168,7 @@ impl Index {
     pub(crate) fn settle(&mut self, dead: &mut Dead) -> Vec<Key> {
         self.is_replaying = false;
         let (mut freed, mut missing) = (0, 0);
-        self.messages.retain(|_, body| {
+        self.messages.retain(|body| {
             let is_named = body.refs > 0;
             missing += usize::from(body.place == Place::NONE);
             if !is_named {
@@ -217,8 +218,8 @@ impl Index {
     fn replace(&mut self, key: KeyRef<'_>, names: u64, held: Held) -> (Held, u64) {
         match key {
             KeyRef::Message(number) => {
-                let body = self.messages.entry(number).or_default();
-                (body.replace(held), 0)
+                let replaced = self.messages.change(number, |body| body.replace(held));
+                (replaced, 0)
             }
             KeyRef::Retained(topic) => {
                 let replaced = match self.retained.get_mut(topic) {
@@ -260,12 +261,12 @@ impl Index {
 
     fn hold(&mut self, message: u64) {
         if message != 0 {
-            self.messages.entry(message).or_default().refs += 1;
+            self.messages.change(message, |body| body.refs += 1);
         }
     }
 
     fn release(&mut self, message: u64, dead: &mut Dead) {
-        let Some(body) = self.messages.get_mut(&message) else {
+        let Some(body) = self.messages.find_mut(message) else {
             return;
         };
         body.refs -= 1;
@@ -275,7 +276,7 @@ impl Index {
     }
 
     fn forget_message(&mut self, number: u64, dead: &mut Dead) {
-        if let Some(body) = self.messages.remove(&number)
+        if let Some(body) = self.messages.remove(number)
             && body.place != Place::NONE
         {
             self.live_bytes -= u64::from(body.bytes);
@@ -298,14 +299,6 @@ pub(crate) fn cost(key: KeyRef<'_>, len: usize) -> u32 {
         KeyRef::Received(..) => RECEIVED_BYTES,
         _ => u32::try_from(len).unwrap_or(u32::MAX),
     }
-}
-
-/// A message: where it is, and how many records name it. Before it was seen it is nowhere.
-#[derive(Debug, Default)]
-struct Body {
-    place: Place,
-    bytes: u32,
-    refs: u32,
 }
 
 impl Body {

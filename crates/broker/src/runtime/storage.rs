@@ -30,7 +30,7 @@ const CROWDED_BYTES: usize = 64 << 20;
 const FULL_PAUSE: Duration = Duration::from_millis(500);
 
 /// How often an idle store looks whether space can be given back.
-const CLEANING_PAUSE: Duration = Duration::from_millis(100);
+const CLEANING_PAUSE: Duration = Duration::from_millis(20);
 
 /// The way to the store's thread. The thread ends when all of these are gone, after its last commit.
 #[derive(Clone)]

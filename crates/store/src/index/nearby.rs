@@ -10,7 +10,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 pub(super) type Nearby = BuildHasherDefault<NearbyHasher>;
 
 /// How many numbers in a row stay together, in bits.
-const ROW_BITS: u32 = 4;
+pub(super) const ROW_BITS: u32 = 4;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct NearbyHasher(u64);
