@@ -68,6 +68,8 @@ pub(crate) enum Scenario {
     DurableOffline,
     /// The same to sessions that are there.
     DurableOnline,
+    /// 20 publishers, each of which waits for each PUBACK, to 100 persistent sessions that are away.
+    DurableLockstep,
     /// One publisher, one message after the other, to a session that is away.
     DurableSingle,
 }
@@ -100,7 +102,10 @@ impl Scenario {
     pub(crate) fn is_durable(self) -> bool {
         matches!(
             self,
-            Self::DurableOffline | Self::DurableOnline | Self::DurableSingle
+            Self::DurableOffline
+                | Self::DurableOnline
+                | Self::DurableLockstep
+                | Self::DurableSingle
         )
     }
 
@@ -121,7 +126,9 @@ impl Scenario {
             Self::Subscriptions => subscriptions::run(address, broker, options).await,
             Self::Retained => retained::run(address, broker, options).await,
             Self::Stalled => stalled::run(address, broker, options).await,
-            Self::DurableOffline => durable::offline(address, broker, options).await,
+            Self::DurableOffline | Self::DurableLockstep => {
+                durable::offline(self, address, broker, options).await
+            }
             Self::DurableOnline => durable::online(address, broker, options).await,
             Self::DurableSingle => durable::single(address, broker, options).await,
             _ => {

@@ -18,7 +18,7 @@ const BROKERS: [Broker; 5] = [
 /// One row: a scenario, and which figure of it.
 struct Row(Scenario, &'static str, fn(&Report) -> f64);
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 14] = [
     Row(
         Scenario::DurableOffline,
         "offline, acknowledged a second",
@@ -39,6 +39,21 @@ const ROWS: [Row; 11] = [
     Row(Scenario::DurableOffline, "offline, PUBACK p99, us", p99),
     Row(Scenario::DurableOnline, "online, PUBACK p50, us", p50),
     Row(Scenario::DurableOnline, "online, PUBACK p99, us", p99),
+    Row(
+        Scenario::DurableLockstep,
+        "in lockstep, acknowledged a second",
+        Report::rate,
+    ),
+    Row(
+        Scenario::DurableLockstep,
+        "in lockstep, CPU of a message, us",
+        cpu,
+    ),
+    Row(
+        Scenario::DurableLockstep,
+        "in lockstep, PUBACK p99, us",
+        p99,
+    ),
     Row(
         Scenario::DurableSingle,
         "one at a time, PUBACK p50, us",

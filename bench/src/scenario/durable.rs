@@ -26,14 +26,18 @@ const AT_A_TIME: usize = 500;
 
 /// Subscribers that are away while it is published.
 pub(super) async fn offline(
+    scenario: Scenario,
     address: &Address,
     broker: Process,
     options: Options,
 ) -> io::Result<Report> {
-    let load = Load::measured(options);
+    let mut load = Load::measured(options);
+    if scenario == Scenario::DurableLockstep {
+        load.window = 1;
+    }
     let account = Rc::new(Account::new(&load));
     enroll(address, load.sessions, AT_A_TIME).await?;
-    let report = publish(address, broker, &load, &account, Scenario::DurableOffline).await?;
+    let report = publish(address, broker, &load, &account, scenario).await?;
     let begun = Instant::now();
     drain(address, &account, AT_A_TIME).await?;
     let rate = account.delivered() as f64 / begun.elapsed().as_secs_f64();
