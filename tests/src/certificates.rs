@@ -62,6 +62,21 @@ impl Authority {
         self.sign(params, serial)
     }
 
+    /// An authority that this one vouches for.
+    pub fn intermediate(&self, name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        Self {
+            pem: certificate.pem(),
+            issuer: Issuer::new(params, key),
+        }
+    }
+
     /// A server whose certificate ended long ago.
     pub fn expired_server(&self) -> Identity {
         let mut params = CertificateParams::new(["localhost".to_owned()]).expect("names");

@@ -1,7 +1,8 @@
 //! Somebody else's program judges: it is asked by HTTP, with a POST of JSON.
 //!
 //! ```text
-//! -> {"client_id": "tab", "username": "ann", "password": "..", "address": "192.0.2.1", "certificate": null}
+//! -> {"client_id": "tab", "username": "ann", "password": "..", "address": "192.0.2.1",
+//!     "encrypted": true, "certificate": null}
 //! <- {"result": "allow", "user": "ann", "expires_in_seconds": 3600, "acl": ["read news/#"]}
 //! ```
 //! `result` is `allow`, `deny` or `ignore`; the rest may be missing. Anything else than that, in time, is no: it fails closed.
@@ -222,6 +223,7 @@ fn question(request: &Request<'_>) -> Value {
         "username": credentials.username.as_deref(),
         "password": password,
         "address": presented.address.map(|address| address.to_string()),
+        "encrypted": presented.is_encrypted,
         "certificate": certificate.and_then(|certificate| certificate.username.as_deref()),
     })
 }

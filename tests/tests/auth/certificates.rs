@@ -119,6 +119,25 @@ async fn serve(identity: &Identity, jwks: String) -> String {
 }
 
 #[tokio::test]
+async fn the_alternative_name_can_be_the_user() {
+    let scratch = Scratch::new();
+    let authority = Authority::new("gauges");
+    let ca = scratch.file("ca.pem", authority.pem());
+    let files = tls_keys(&Authority::shared().server(1), &scratch.path(""));
+    let broker = Broker::start_with(&format!(
+        "[[listener]]\nbind = \"127.0.0.1:0\"\nprotocol = \"wss\"\n{files}client_certificate = \"required\"\n\
+         client_ca_file = {ca:?}\nclient_username = \"alternative-name\"\n[[auth.provider]]\nkind = \"certificate\"\n"
+    ));
+    let (transport, endpoint) = broker.listener();
+    let identity = authority.client("gauge", "gauge@example.org", 7);
+    let config = Authority::shared().client_config_as(&identity);
+    let stream = tls(endpoint, config).await.expect("a handshake");
+    let mut client = Client::over(*transport, stream, Version::V5).await;
+    client.ask(connect(Version::V5, "gauge 1")).await;
+    broker.logs("user=\"gauge@example.org\"");
+}
+
+#[tokio::test]
 async fn keys_behind_https_count_if_the_server_is_who_it_says() {
     let scratch = Scratch::new();
     let issuer = Issuer::new();

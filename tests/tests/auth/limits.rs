@@ -198,3 +198,29 @@ async fn a_guesser_has_to_wait_and_an_honest_user_has_not() {
     let (connack, _) = from(&broker, "192.0.2.1", right()).await;
     assert_eq!(connack.reason, ReasonCode::Success, "she was there before");
 }
+
+#[tokio::test]
+async fn an_address_that_tries_many_users_has_to_wait_too() {
+    let scratch = Scratch::new();
+    let passwords = scratch.file("passwords", MOSQUITTO);
+    let broker = Broker::start_with(&format!(
+        "[[listener]]\nbind = \"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.1\"]\n\
+         [[auth.provider]]\nkind = \"password-file\"\nfile = {passwords:?}\n"
+    ));
+    let known = || login(Version::V5, "ann", "secret one");
+    from(&broker, "192.0.2.77", known()).await;
+    for tries in 0..200 {
+        let wrong = login(Version::V5, &format!("user {tries}"), "a guess");
+        let (connack, _) = from(&broker, "192.0.2.77", wrong).await;
+        if connack.reason == ReasonCode::ConnectionRateExceeded {
+            assert!(tries >= 50, "{tries}");
+            let (connack, _) = from(&broker, "192.0.2.77", known()).await;
+            assert_eq!(connack.reason, ReasonCode::Success, "she was there before");
+            let stranger = login(Version::V5, "old", "secret one");
+            let (connack, _) = from(&broker, "192.0.2.78", stranger).await;
+            assert_eq!(connack.reason, ReasonCode::Success, "another address");
+            return;
+        }
+    }
+    panic!("one can guess on");
+}

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::json;
 use weir_codec::{Auth, Connect, Packet, Property, ReasonCode, Version};
 use weir_tests::packets::{connect, properties, text};
-use weir_tests::{Broker, Client};
+use weir_tests::{Broker, Client, Wire};
 
 /// Every secret of this test has it in it.
 const MARK: &str = "hUnTeR2";
@@ -28,7 +28,7 @@ async fn open_and_close(broker: &Broker, target: &str, headers: &[(&str, &str)])
 }
 
 #[tokio::test]
-async fn no_secret_reaches_the_log_at_its_most_talkative() {
+async fn no_secret_reaches_the_log_at_its_most_talkative_or_a_metric() {
     let scratch = Scratch::new();
     let secret = scratch.file("secret", "a secret of more than thirty-two bytes");
     let broken = format!("ann:$7$1$AAAA${MARK}");
@@ -38,7 +38,8 @@ async fn no_secret_reaches_the_log_at_its_most_talkative() {
          [[auth.provider]]\nkind = \"jwt\"\nsecret_file = {secret:?}\ntoken_cookie = \"session\"\n\
          token_from = [\"password\", \"authorization\", \"query\", \"subprotocol\", \"cookie\"]\n\
          [[auth.provider]]\nkind = \"webhook\"\nurl = \"http://user:{MARK}@127.0.0.1:1/?key={MARK}\"\n\
-         [[listener]]\nbind = \"127.0.0.1:0\"\nallowed_origins = [\"https://app.example\"]"
+         [[listener]]\nbind = \"127.0.0.1:0\"\nallowed_origins = [\"https://app.example\"]\n\
+         metrics = true"
     ));
     let wrong = format!("e30.{MARK}.{MARK}");
     let origin = ("Origin", "https://app.example");
@@ -87,6 +88,9 @@ async fn no_secret_reaches_the_log_at_its_most_talkative() {
         let line = log.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "a secret in the log");
     }
+    let mut wire = Wire::open(&broker).await;
+    let metrics = wire.request("GET", "/metrics", &[]).await.body;
+    assert!(metrics.contains("bad_credentials") && !metrics.contains(MARK));
 }
 
 /// Who shows a secret in CONNECT and is refused.

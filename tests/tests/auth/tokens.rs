@@ -97,6 +97,25 @@ async fn a_token_comes_by_every_way_a_page_has() {
 }
 
 #[tokio::test]
+async fn the_parameter_of_the_query_string_can_have_another_name() {
+    let scratch = Scratch::new();
+    let broker = Broker::start_with(&provider(&scratch, "token_query = \"jwt\""));
+    let token = token("ann", 60.0, &json!({}));
+    for (name, reason) in [
+        ("jwt", ReasonCode::Success),
+        ("token", ReasonCode::NotAuthorized),
+    ] {
+        let target = format!("/mqtt?{name}={token}");
+        let mut client = Client::open_with(&broker, Version::V5, &target, &[]).await;
+        assert_eq!(
+            client.ask(connect(Version::V5, "tab")).await.reason,
+            reason,
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_refused_token_is_told_and_logged_with_its_reason() {
     let scratch = Scratch::new();
     let broker = Broker::start_with(&provider(

@@ -25,6 +25,11 @@ async fn answer(mut stream: TcpStream) {
     let question: Value = serde_json::from_str(body).expect("JSON");
     let answer = match question["password"].as_str() {
         Some("right") => json!({"result": "allow", "acl": ["readwrite own/%c"]}),
+        Some("where") => {
+            let (address, encrypted) = (&question["address"], &question["encrypted"]);
+            let rule = format!("write at/{}/{encrypted}", address.as_str().expect("text"));
+            json!({ "result": "allow", "acl": [rule] })
+        }
         _ => json!({"result": "deny"}),
     };
     let answer = answer.to_string();
@@ -58,4 +63,26 @@ async fn a_webhook_decides_and_without_it_nobody_is_let_in() {
     let (connack, _) = Client::refused(&broker, login(Version::V5, "bob", "right")).await;
     assert_eq!(connack.reason, ReasonCode::ServerUnavailable);
     broker.logs("no answer that counts: no connection");
+}
+
+#[tokio::test]
+async fn a_webhook_is_told_what_a_trusted_proxy_says() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(judge(listener));
+    for (trusted, told) in [
+        ("127.0.0.1", "at/192.0.2.5/true"),
+        ("10.0.0.1", "at/127.0.0.1/false"),
+    ] {
+        let broker = Broker::start_with(&format!(
+            "[[listener]]\nbind = \"127.0.0.1:0\"\ntrusted_proxies = [{trusted:?}]\n\
+             [[auth.provider]]\nkind = \"webhook\"\nurl = \"http://{address}/mqtt\"\n"
+        ));
+        let headers = [("X-Real-IP", "192.0.2.5"), ("X-Forwarded-Proto", "https")];
+        let mut client = Client::open_with(&broker, Version::V5, "/mqtt", &headers).await;
+        let connack = client.ask(login(Version::V5, "ann", "where")).await;
+        assert_eq!(connack.reason, ReasonCode::Success);
+        let reason = client.publish(told, "x", Qos::AtLeastOnce).await;
+        assert_eq!(reason, ReasonCode::NoMatchingSubscribers, "{told}");
+    }
 }

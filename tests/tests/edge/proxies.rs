@@ -150,8 +150,27 @@ async fn forwarded_headers_count_from_a_trusted_proxy_only() {
 
 #[tokio::test]
 async fn nginx_ends_tls_in_front_with_the_shipped_configuration() {
+    behind_nginx(
+        &listener("ws", "trusted_proxies = [\"127.0.0.1\"]"),
+        |broker| broker.address().to_string(),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn nginx_reaches_a_unix_socket_and_is_believed() {
+    let socket = folder().join("weir.sock").display().to_string();
+    let keys = format!("bind = \"unix:{socket}\"\ntrusted_proxies = [\"unix\"]");
+    behind_nginx(&format!("[[listener]]\n{keys}\n"), |_| {
+        format!("unix:{socket}:")
+    })
+    .await;
+}
+
+/// `upstream` is where nginx finds the broker.
+async fn behind_nginx(config: &str, upstream: impl Fn(&Broker) -> String) {
     let folder = folder();
-    let broker = Broker::start_with(&listener("ws", "trusted_proxies = [\"127.0.0.1\"]"));
+    let broker = Broker::start_with(config);
     let address = free_address();
     let identity = Authority::shared().server(1);
     weir_tests::transport::tls_keys(&identity, &folder);
@@ -169,7 +188,7 @@ async fn nginx_ends_tls_in_front_with_the_shipped_configuration() {
             "/etc/ssl/private/mqtt.example.org.key",
             &format!("{folder_name}/privkey.pem"),
         )
-        .replace("127.0.0.1:8083", &broker.address().to_string());
+        .replace("127.0.0.1:8083", &upstream(&broker));
     let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|name| format!("{name}_temp_path {folder_name}/{name};\n"))
         .concat();

@@ -12,7 +12,7 @@ use weir_tests::packets::connect;
 use weir_tests::transport::{clear, folder, tls, trusting};
 use weir_tests::{Broker, Client, PATIENCE, Transport};
 
-use super::{certificate, file, listener};
+use super::{certificate, file, listener, with};
 
 /// Whether OpenSSL's client gets through a handshake with these arguments, and what it said.
 fn openssl(broker: &Broker, arguments: &[&str]) -> (bool, String) {
@@ -98,6 +98,19 @@ async fn the_protocol_is_agreed_on_where_the_client_names_one() {
     assert!(tls(wss, trusting("h2")).await.is_err());
     assert!(tls(mqtts, trusting("http/1.1")).await.is_err());
     broker.logs("TLS handshake failed");
+}
+
+#[tokio::test]
+async fn the_whole_chain_is_sent() {
+    let between = Authority::shared().intermediate("between");
+    let mut identity = between.server(1);
+    for (further, is_good) in [("", false), (between.pem(), true)] {
+        identity.certificate += further;
+        let broker = Broker::start_with(&listener("wss", &with(&identity, &folder())));
+        let (_, endpoint) = broker.listener();
+        let stream = tls(endpoint, trusting("http/1.1")).await;
+        assert_eq!(stream.is_ok(), is_good, "{further}");
+    }
 }
 
 /// What becomes of a client with this configuration: its CONNACK, or how the handshake failed.

@@ -1,8 +1,12 @@
 //! Receive Maximum, Maximum Packet Size and the bounds of the configuration.
 
 use weir_codec::{Connect, Packet, Property, Qos, ReasonCode, Version};
-use weir_tests::packets::{ack, connect, properties, publish};
+use weir_tests::packets::{ack, connect, properties, publish, will};
 use weir_tests::{Broker, Client, Code};
+
+/// As long as many a will.
+const LONG: &str = "a will that goes on and on, and says nothing that has not been said before, and then goes on a little \
+    longer, so that it alone is longer than a client may say before anybody knows who it is, which is two hundred.";
 
 fn limited(property: Property<'_>) -> Connect {
     Connect {
@@ -70,6 +74,24 @@ async fn a_packet_too_large_for_the_client_is_not_sent_to_it() {
     }
     assert_eq!(small.payload().await, "fits");
     small.silent().await;
+}
+
+#[tokio::test]
+async fn who_is_not_known_yet_may_send_less() {
+    let broker = Broker::start_with("[limits]\nmax_unauthenticated_packet_bytes = 200");
+    let long = Connect {
+        will: Some(will("t", LONG)),
+        ..connect(Version::V5, "long")
+    };
+    let mut client = Client::open(&broker, Version::V5).await;
+    client.send(Packet::Connect(Box::new(long))).await;
+    // Nobody knows yet which version would have to be answered.
+    assert_eq!(client.closed().await.code, 1009);
+    broker.logs("not connected: packet is larger than allowed");
+    let mut known = Client::v5(&broker, "known").await;
+    known.subscribe("t", Qos::AtMostOnce).await;
+    known.publish("t", &"x".repeat(9000), Qos::AtMostOnce).await;
+    assert_eq!(known.payload().await.len(), 9000);
 }
 
 #[tokio::test]
