@@ -1,11 +1,18 @@
-//! Where a broker listens: `ws://HOST:PORT/PATH` or `mqtt://HOST:PORT`.
+//! Where a broker listens: `ws://HOST:PORT/PATH`, `wss://HOST:PORT/PATH` or `mqtt://HOST:PORT`.
 
+use crate::trust;
 use std::io;
 use std::str::FromStr;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// A stream to a broker.
-pub(crate) type Stream = TcpStream;
+pub(crate) type Stream = Box<dyn Duplex>;
+
+/// Bytes in both directions.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Duplex for S {}
 
 /// The address of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +21,7 @@ pub(crate) struct Address {
     pub(crate) authority: String,
     /// The path of the WebSocket; `None`: MQTT over plain TCP.
     pub(crate) path: Option<String>,
+    is_tls: bool,
 }
 
 impl Address {
@@ -21,7 +29,10 @@ impl Address {
     pub(crate) async fn open(&self) -> io::Result<Stream> {
         let stream = TcpStream::connect(&self.authority).await?;
         stream.set_nodelay(true)?;
-        Ok(stream)
+        if self.is_tls {
+            return Ok(Box::new(trust::anybody(stream).await?));
+        }
+        Ok(Box::new(stream))
     }
 }
 
@@ -29,19 +40,17 @@ impl FromStr for Address {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Some(rest) = text.strip_prefix("ws://") {
-            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-            return Ok(Self {
-                authority: authority.to_owned(),
-                path: Some(format!("/{path}")),
-            });
-        }
-        let authority = text
-            .strip_prefix("mqtt://")
-            .ok_or("ws://HOST:PORT/PATH or mqtt://HOST:PORT")?;
+        let wrong = "ws://HOST:PORT/PATH, wss://HOST:PORT/PATH or mqtt://HOST:PORT";
+        let (scheme, rest) = text.split_once("://").ok_or(wrong)?;
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         Ok(Self {
-            authority: authority.trim_end_matches('/').to_owned(),
-            path: None,
+            authority: authority.to_owned(),
+            path: match scheme {
+                "ws" | "wss" => Some(format!("/{path}")),
+                "mqtt" => None,
+                _ => return Err(wrong),
+            },
+            is_tls: scheme == "wss",
         })
     }
 }
@@ -54,12 +63,12 @@ mod tests {
     fn addresses_are_read() {
         let read = |text: &str| {
             let address: Address = text.parse().unwrap();
-            (address.authority, address.path)
+            (address.authority, address.path, address.is_tls)
         };
         let path = |path: &str| Some(path.to_owned());
-        assert_eq!(read("ws://h:1/mqtt"), ("h:1".into(), path("/mqtt")));
-        assert_eq!(read("ws://h:1"), ("h:1".into(), path("/")));
-        assert_eq!(read("mqtt://h:1/"), ("h:1".into(), None));
+        assert_eq!(read("ws://h:1/mqtt"), ("h:1".into(), path("/mqtt"), false));
+        assert_eq!(read("wss://h:1"), ("h:1".into(), path("/"), true));
+        assert_eq!(read("mqtt://h:1/"), ("h:1".into(), None, false));
         assert!("http://h:1".parse::<Address>().is_err());
     }
 }

@@ -15,6 +15,7 @@ mod packets;
 mod process;
 mod report;
 mod scenario;
+mod trust;
 
 use address::Address;
 use clap::{Args, Parser, Subcommand};
@@ -51,7 +52,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Run {
     scenario: Scenario,
-    /// ws://HOST:PORT/PATH or mqtt://HOST:PORT.
+    /// ws://HOST:PORT/PATH, wss://HOST:PORT/PATH (no certificate is checked) or mqtt://HOST:PORT.
     #[arg(long, default_value = "ws://127.0.0.1:8083/mqtt")]
     address: Address,
     /// The broker's process id, for its CPU time and memory.

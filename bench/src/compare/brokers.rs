@@ -5,6 +5,7 @@
 
 use crate::address::Address;
 use crate::scenario::Scenario;
+use crate::trust;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -20,6 +21,8 @@ pub(crate) enum Broker {
     /// One shard, as the generator takes a core of its own.
     Weir,
     WeirTwoShards,
+    /// One shard, over TLS.
+    WeirTls,
     Floor,
     Mosquitto,
     Rumqttd,
@@ -69,9 +72,10 @@ pub(crate) struct Running {
 const STARTING: Duration = Duration::from_secs(60);
 
 impl Broker {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Weir,
         Self::WeirTwoShards,
+        Self::WeirTls,
         Self::Floor,
         Self::Mosquitto,
         Self::Rumqttd,
@@ -94,7 +98,8 @@ impl Broker {
 
     /// Whether it is ours.
     pub(crate) fn is_weir(self) -> bool {
-        matches!(self, Self::Weir | Self::WeirTwoShards) || self.durability().is_some()
+        matches!(self, Self::Weir | Self::WeirTwoShards | Self::WeirTls)
+            || self.durability().is_some()
     }
 
     /// Whether it is configured to keep messages, or to compare with that.
@@ -117,6 +122,7 @@ impl Broker {
         match self {
             Self::Weir => "Weir",
             Self::WeirTwoShards => "Weir, 2 shards",
+            Self::WeirTls => "Weir, wss",
             Self::Floor => "floor",
             Self::Mosquitto => "mosquitto",
             Self::Rumqttd => "rumqttd",
@@ -139,6 +145,7 @@ impl Broker {
         match self {
             Self::Weir | Self::Mosquitto => true,
             Self::WeirTwoShards => matches!(scenario, S::FanOut | S::FanOutPaced | S::PairsQos1),
+            Self::WeirTls => matches!(scenario, S::FanOut | S::Idle),
             Self::Floor => matches!(
                 scenario,
                 S::FanOut
@@ -201,7 +208,8 @@ impl Broker {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let address = format!("ws://127.0.0.1:{port}/mqtt");
+        let scheme = if self == Self::WeirTls { "wss" } else { "ws" };
+        let address = format!("{scheme}://127.0.0.1:{port}/mqtt");
         let address = address.parse().map_err(io::Error::other)?;
         let running = Running {
             child,
@@ -241,11 +249,18 @@ impl Broker {
 
     fn configuration(self, folder: &Path, port: u16) -> io::Result<String> {
         let other = free_port()?;
-        let folder = folder.display();
+        let shown = folder.display();
         Ok(match self {
             Self::Weir | Self::WeirTwoShards => {
                 let shards = if self == Self::Weir { 1 } else { 2 };
                 format!("shards = {shards}\n[[listener]]\nbind = \"127.0.0.1:{port}\"\n")
+            }
+            Self::WeirTls => {
+                trust::write_identity(folder)?;
+                format!(
+                    "shards = 1\n[[listener]]\nbind = \"127.0.0.1:{port}\"\nprotocol = \"wss\"\n\
+                     certificate_file = \"{shown}/certificate.pem\"\nkey_file = \"{shown}/key.pem\"\n"
+                )
             }
             Self::Floor | Self::Aedes => String::new(),
             Self::Mosquitto => mosquitto(port, other),
@@ -257,18 +272,18 @@ impl Broker {
                     _ => "",
                 };
                 format!(
-                    "{plain}user root\npersistence true\npersistence_location {folder}/\n{autosave}"
+                    "{plain}user root\npersistence true\npersistence_location {shown}/\n{autosave}"
                 )
             }
             Self::WeirSync | Self::WeirInterval | Self::WeirMemory => format!(
                 "shards = 1\n[[listener]]\nbind = \"127.0.0.1:{port}\"\n\
                  [limits]\nqueue_messages = 10000000\nqueue_bytes = 0x4_0000_0000\n\
-                 [store]\npath = \"{folder}/store\"\ndurability = \"{}\"\n",
+                 [store]\npath = \"{shown}/store\"\ndurability = \"{}\"\n",
                 self.durability().unwrap_or("sync")
             ),
             Self::Rumqttd => rumqttd(port, other),
             Self::Nats => format!(
-                "server_name: bench\nhost: 127.0.0.1\nport: {other}\njetstream {{ store_dir: \"{folder}\" }}\n\
+                "server_name: bench\nhost: 127.0.0.1\nport: {other}\njetstream {{ store_dir: \"{shown}\" }}\n\
                  mqtt {{ host: 127.0.0.1, port: {}, max_ack_pending: 65535 }}\n\
                  websocket {{ host: 127.0.0.1, port: {port}, no_tls: true }}\n",
                 free_port()?
