@@ -6,13 +6,14 @@
 //! no encore ends it before anything else is done; only then each member's stretch grows by what was added.
 
 use crate::connection::Connection;
-use crate::id::{ConnectionKey, SessionKey};
+use crate::id::{ConnectionKey, SessionKey, ShardId};
 use crate::sending::Share;
 use crate::subscription::Subscription;
 use alloc::vec::Vec;
 use core::mem;
 use slotmap::SlotMap;
-use weir_codec::{Alike, LINK_BYTES, Publish, PublishHead, Qos, Segment, Stretch, TopicName};
+use smallvec::SmallVec;
+use weir_codec::{Alike, Properties, PublishHead, Segment, Stretch, TopicName};
 
 /// A segment of this size is not added to any more.
 const SEGMENT_BYTES: usize = 8 << 20;
@@ -23,11 +24,13 @@ const FRAME_BYTES: usize = 32;
 /// Who was given the last message.
 #[derive(Debug, Default)]
 pub(crate) struct Encore {
-    /// Whose message it was, and its topic; `None`: there is no encore.
-    of: Option<(SessionKey, TopicName)>,
+    /// Whose message it was, `None` on another shard, and its topic; `None`: there is no encore.
+    of: Option<(Option<SessionKey>, TopicName)>,
     choirs: Vec<Choir>,
     /// Those who were not given a share, and have to be asked again.
     others: Vec<(SessionKey, Subscription)>,
+    /// The other shards that want it.
+    shards: SmallVec<[ShardId; 8]>,
     /// Somebody was given it who is not noted here.
     is_incomplete: bool,
     /// Memory of earlier choirs.
@@ -54,6 +57,7 @@ impl Encore {
         debug_assert!(self.of.is_none(), "what was added is not handed out yet");
         self.is_incomplete = false;
         self.others.clear();
+        self.shards.clear();
         for mut choir in self.choirs.drain(..) {
             choir.members.clear();
             self.spares.push(choir.members);
@@ -84,32 +88,26 @@ impl Encore {
         }
     }
 
+    /// The message goes to these shards, too.
+    pub(crate) fn note_shards(&mut self, shards: &[ShardId]) {
+        self.shards.extend_from_slice(shards);
+    }
+
     /// The message goes further than is noted here.
     pub(crate) fn spoil(&mut self) {
         self.is_incomplete = true;
     }
 
     /// The publisher may go on.
-    pub(crate) fn expect(&mut self, publisher: SessionKey, topic: TopicName) {
+    pub(crate) fn expect(&mut self, publisher: Option<SessionKey>, topic: TopicName) {
         self.of = (!self.is_incomplete).then_some((publisher, topic));
     }
 
-    /// Whether this message can go the way of the last one, as far as it is known to the publisher.
+    /// Whether the message may go the way of the last one, and is for its topic.
     #[inline]
-    pub(crate) fn suits(&self, publisher: SessionKey, publish: &Publish) -> bool {
+    pub(crate) fn is_of(&self, publisher: Option<SessionKey>, topic: &TopicName) -> bool {
         let of = self.of.as_ref();
-        of.is_some_and(|(session, _)| *session == publisher)
-            && publish.delivery.qos() == Qos::AtMostOnce
-            && !publish.retain
-            && publish.payload.len() < LINK_BYTES
-            && (publish.properties.is_empty()
-                || publish.properties.message_expiry_interval().is_none())
-    }
-
-    /// Whether it is the last message's topic.
-    #[inline]
-    pub(crate) fn is_about(&self, topic: &TopicName) -> bool {
-        self.of.as_ref().is_some_and(|(_, last)| last == topic)
+        of.is_some_and(|(session, last)| *session == publisher && last == topic)
     }
 
     /// Whether every member can have one more message, of `content_bytes`.
@@ -129,7 +127,8 @@ impl Encore {
     /// Adds one more message for all choirs; returns how many sessions that is.
     pub(crate) fn add(
         &mut self,
-        publish: &Publish,
+        payload: &[u8],
+        properties: &Properties,
         segment: &mut Segment,
         connections: &mut SlotMap<ConnectionKey, Connection>,
     ) -> u64 {
@@ -143,8 +142,8 @@ impl Encore {
             let next = alike.and_then(|alike| {
                 let identifier = alike.identifier;
                 let identifiers = identifier.as_slice();
-                let head = head(alike, identifiers, topic, publish);
-                segment.publish(&head, &publish.payload, false)
+                let head = head(alike, identifiers, topic, properties);
+                segment.publish(&head, payload, false)
             });
             if let Some(next) = next {
                 choir.add(next, segment, connections);
@@ -154,12 +153,20 @@ impl Encore {
         sessions
     }
 
-    /// Those who have to be asked again, to be given back with [`Encore::ask_again`].
-    pub(crate) fn take_others(&mut self) -> Vec<(SessionKey, Subscription)> {
-        mem::take(&mut self.others)
+    /// Whether it goes to others than the choirs.
+    #[inline]
+    pub(crate) fn has_rest(&self) -> bool {
+        !self.others.is_empty() || !self.shards.is_empty()
     }
 
-    pub(crate) fn ask_again(&mut self, others: Vec<(SessionKey, Subscription)>) {
+    /// Who has to be asked again, to be [put back](Encore::put_back), and the other shards.
+    pub(crate) fn take_rest(
+        &mut self,
+    ) -> (Vec<(SessionKey, Subscription)>, SmallVec<[ShardId; 8]>) {
+        (mem::take(&mut self.others), self.shards.clone())
+    }
+
+    pub(crate) fn put_back(&mut self, others: Vec<(SessionKey, Subscription)>) {
         self.others = others;
     }
 
@@ -170,7 +177,8 @@ impl Encore {
         segment: &Segment,
         connections: &mut SlotMap<ConnectionKey, Connection>,
     ) {
-        if self.of.take().is_some() {
+        if self.of.is_some() {
+            self.of = None;
             for choir in &mut self.choirs {
                 choir.hand_out(segment, connections);
             }
@@ -224,7 +232,11 @@ impl Choir {
             return;
         };
         self.output_bytes += added.len();
-        for key in &self.members {
+        for key in self
+            .members
+            .iter()
+            .skip(usize::from(fault!(EncoreMissesOne)))
+        {
             if let Some(connection) = connections.get_mut(*key) {
                 connection.output.share(segment, added);
             }
@@ -236,7 +248,7 @@ fn head<'a>(
     alike: Alike,
     identifiers: &'a [u32],
     topic: &'a TopicName,
-    publish: &'a Publish,
+    properties: &'a Properties,
 ) -> PublishHead<'a> {
     PublishHead {
         version: alike.version,
@@ -247,6 +259,6 @@ fn head<'a>(
         topic_alias: alike.topic_alias,
         message_expiry_interval: None,
         subscription_identifiers: identifiers,
-        properties: &publish.properties,
+        properties,
     }
 }

@@ -51,6 +51,7 @@ faults! {
     DenialForgotten: "A subscription that is not allowed any more stays.",
     DenialUntold: "Who loses a subscription is not disconnected.",
     DeniedDelivered: "Messages are delivered whatever the permissions say.",
+    EncoreMissesOne: "When a publisher goes on with a topic, one receiver gets only the first message.",
     EndedUntold: "Who authenticates again is not told which subscriptions have ended.",
     ExpiredDelivered: "A message is delivered after its Message Expiry Interval.",
     ExpiredLetIn: "Credentials that have expired let a client in.",

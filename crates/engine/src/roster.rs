@@ -167,6 +167,13 @@ impl Roster {
         let Some(to) = self.connections.get(key).and_then(Connection::session) else {
             return;
         };
+        if let (Some(session), Some(connection)) =
+            (self.sessions.get(to), self.connections.get_mut(key))
+            && session.has_nothing_waiting()
+        {
+            connection.caught_up = true;
+            return;
+        }
         self.pump_resend(key, to, now);
         self.pump_queue(key, to, now);
         if self.wants_replay(key, to)

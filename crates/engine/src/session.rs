@@ -101,6 +101,11 @@ impl Session {
         Sequence::new(self.last_sequence)
     }
 
+    /// Whether there is nothing that could not be sent at once.
+    pub(crate) fn has_nothing_waiting(&self) -> bool {
+        self.resend.is_empty() && self.queue.is_empty() && self.replays.is_empty()
+    }
+
     /// The shared subscriptions among its own.
     pub(crate) fn shared_filters(&self) -> impl Iterator<Item = &TopicFilter> {
         self.subscriptions

@@ -27,7 +27,7 @@ use crate::end::{End, Violation};
 use crate::id::{ConnectionKey, Numbers, SessionKey, ShardId};
 use crate::input::{Effect, Input};
 use crate::promises::Promises;
-use crate::remote::Members;
+use crate::remote::{Members, Remote};
 use crate::retained::Retained;
 use crate::roster::Roster;
 use crate::settings::Settings;
@@ -125,6 +125,9 @@ impl Shard {
             &input,
             Input::Packet {
                 packet: Packet::Publish(_),
+                ..
+            } | Input::Remote {
+                remote: Remote::Publish { .. },
                 ..
             }
         );

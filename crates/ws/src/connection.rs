@@ -388,7 +388,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // The pieces live longer than the header does; a chain wants them alike.
         let pieces = header.chain(pieces.map(|piece: Piece<'a>| -> Piece<'_> { piece }));
         self.outbox
-            .write_or_push(Pin::new(&mut self.stream), cx, pieces);
+            .write_or_push(Pin::new(&mut self.stream), cx, pieces, header_bytes + len);
     }
 
     /// Writes what is queued; ready when all of it has left.

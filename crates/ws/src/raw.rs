@@ -80,15 +80,17 @@ impl<S> RawConnection<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> RawConnection<S> {
-    /// Writes the pieces as far as the stream takes them, and queues the rest. Ignored once the connection is closing.
+    /// Writes the pieces, `len` bytes, as far as the stream takes them, and queues the rest. Ignored once the connection is
+    /// closing.
     pub fn send<'a>(
         &mut self,
         cx: &mut Context<'_>,
         pieces: impl Iterator<Item = Piece<'a>> + Clone,
+        len: usize,
     ) {
         if self.state == State::Open {
             self.outbox
-                .write_or_push(Pin::new(&mut self.stream), cx, pieces);
+                .write_or_push(Pin::new(&mut self.stream), cx, pieces, len);
         }
     }
 
@@ -155,9 +157,10 @@ mod tests {
         let large = Bytes::from(vec![b'x'; 5000]);
         let pieces = [Piece::Copied(b"a longer answer "), Piece::Linked(&large)];
         let cx = &mut Context::from_waker(Waker::noop());
-        connection.send(cx, pieces.into_iter());
+        let len = pieces.iter().map(|piece| piece.bytes().len()).sum();
+        connection.send(cx, pieces.into_iter(), len);
         connection.close();
-        connection.send(cx, std::iter::once(Piece::Copied(b"too late")));
+        connection.send(cx, std::iter::once(Piece::Copied(b"too late")), 8);
         let peer = async {
             let mut answer = Vec::new();
             client.read_to_end(&mut answer).await.unwrap();

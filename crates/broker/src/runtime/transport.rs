@@ -25,7 +25,7 @@ impl Transport {
         });
         match self {
             Self::WebSocket(connection) => connection.write_binary(cx, pieces, output.len()),
-            Self::Raw(connection) => connection.send(cx, pieces),
+            Self::Raw(connection) => connection.send(cx, pieces, output.len()),
         }
     }
 

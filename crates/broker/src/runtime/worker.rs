@@ -313,8 +313,13 @@ impl Worker {
         }
     }
 
-    /// Sends what `link` has to send, if its socket takes it.
+    /// Sends what `link` has to send, if its socket takes it, and carries out what comes of it.
     pub(crate) fn flush_link(self: &Rc<Self>, now: Instant, link: &Link) {
+        self.send_from(now, link);
+        self.after(now);
+    }
+
+    fn send_from(&self, now: Instant, link: &Link) {
         if link.is_blocked() {
             return;
         }
@@ -324,7 +329,6 @@ impl Worker {
         add(&self.counted.sent_bytes, output.len());
         link.send(now, &output, self.shard.borrow().segment());
         self.output.replace(output);
-        self.after(now);
     }
 
     /// Takes what the shard has for a client. Other shards and the store are told before the client is.
@@ -442,8 +446,8 @@ impl Worker {
             let Some(key) = dirty else {
                 break;
             };
-            if let Some(link) = self.link(key) {
-                self.flush_link(now, &link);
+            if let Some(link) = self.links.borrow().get(key) {
+                self.send_from(now, link);
             }
         }
         // The end of a turn makes work for the next one, and may end connections.

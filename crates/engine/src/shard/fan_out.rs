@@ -21,7 +21,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use smallvec::SmallVec;
-use weir_codec::{Publish, Qos, TopicFilter, TopicName};
+use weir_codec::{LINK_BYTES, Properties, Qos, TopicFilter, TopicName};
 use weir_router::{Matched, SharedGroup, SubscriptionTree};
 
 /// What became of a message.
@@ -43,10 +43,6 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn is_empty(&self) -> bool {
-        self.shards.is_empty() && self.groups.is_empty()
-    }
-
     fn groups_of(&self, shard: ShardId) -> impl Iterator<Item = &TopicFilter> {
         self.groups
             .iter()
@@ -77,8 +73,9 @@ impl Shard {
         }
         let wanted = self.wanted(message);
         let mut delivered = self.fan_out(publisher, &mut cast);
-        if !wanted.is_empty() {
-            self.roster.encore.spoil();
+        match wanted.groups.is_empty() {
+            true => self.roster.encore.note_shards(&wanted.shards),
+            false => self.roster.encore.spoil(),
         }
         for filter in wanted.groups_of(self.id) {
             delivered |= deliver_to_group(&mut self.roster, &self.subscriptions, filter, &mut cast);
@@ -91,8 +88,14 @@ impl Shard {
         }
     }
 
-    /// Delivers a message as the one before, if it goes the same way; returns whether it does.
-    pub(super) fn repeat(&mut self, now: Instant, publish: &Publish, topic: &TopicName) -> bool {
+    /// Delivers a message as the one before, if it goes the same way; returns whether it does. `cast` is made if somebody has
+    /// to be asked again, or another shard be told.
+    pub(super) fn repeat(
+        &mut self,
+        publisher: Option<SessionKey>,
+        (topic, payload, properties): (&TopicName, &[u8], &Properties),
+        cast: impl FnOnce(&mut Self) -> Cast,
+    ) -> bool {
         let Roster {
             encore,
             connections,
@@ -101,24 +104,29 @@ impl Shard {
             stats,
             ..
         } = &mut self.roster;
-        let content_bytes =
-            topic.as_str().len() + publish.payload.len() + publish.properties.encoded().len();
-        if !encore.is_about(topic)
-            || !encore.has_room(content_bytes, settings.outbox_bytes, &dirty.segment)
+        let segment = &mut dirty.segment;
+        let content_bytes = topic.as_str().len() + payload.len() + properties.encoded().len();
+        if !encore.is_of(publisher, topic)
+            || payload.len() >= LINK_BYTES
+            || !encore.has_room(content_bytes, settings.outbox_bytes, segment)
         {
             return false;
         }
-        stats.messages_sent += encore.add(publish, &mut dirty.segment, connections);
-        let others = encore.take_others();
-        if !others.is_empty() {
-            let mut cast = Cast::fresh(Arc::new(self.message(now, publish, topic)), now);
+        stats.messages_sent += encore.add(payload, properties, segment, connections);
+        if encore.has_rest() {
+            let (others, shards) = encore.take_rest();
+            let mut cast = cast(self);
             for (session, subscription) in &others {
                 let identifiers = subscription.identifiers();
                 self.roster
                     .deliver(*session, subscription, identifiers, false, &mut cast);
             }
+            self.clock += 1;
+            let groups = SmallVec::new();
+            let stamp = (self.clock, false);
+            self.forward(publisher, &mut cast, &Wanted { shards, groups }, stamp);
+            self.roster.encore.put_back(others);
         }
-        self.roster.encore.ask_again(others);
         true
     }
 
@@ -137,8 +145,20 @@ impl Shard {
         message: Arc<Message>,
         groups: &[TopicFilter],
     ) {
+        let content = (&message.topic, &message.payload[..], &message.properties);
+        let is_plain = message.qos == Qos::AtMostOnce && !message.retain && groups.is_empty();
+        if is_plain
+            && message.expires_at.is_none()
+            && self.repeat(None, content, |_| Cast::kept(Arc::clone(&message), now))
+        {
+            return;
+        }
+        let topic = message.topic.clone();
         let mut cast = Cast::kept(message, now);
         self.fan_out(None, &mut cast);
+        if is_plain {
+            self.roster.encore.expect(None, topic);
+        }
         for filter in groups {
             deliver_to_group(&mut self.roster, &self.subscriptions, filter, &mut cast);
         }
@@ -178,11 +198,18 @@ impl Shard {
                 }
             }
             several => {
-                self.roster.encore.spoil();
-                for (session, (subscription, identifiers)) in merge(several, publisher) {
+                for (session, (mut subscription, identifiers)) in merge(several, publisher) {
                     let retain = published_retain && keeps_retain(&subscription);
-                    self.roster
-                        .deliver(session, &subscription, &identifiers, retain, cast);
+                    let share =
+                        self.roster
+                            .deliver(session, &subscription, &identifiers, retain, cast);
+                    if share.is_none() && identifiers.len() > 1 {
+                        self.roster.encore.spoil();
+                    }
+                    subscription.identifier = identifiers.first().copied().unwrap_or(0);
+                    if is_repeatable {
+                        self.roster.encore.note(session, &subscription, share);
+                    }
                 }
             }
         }

@@ -10,6 +10,7 @@
 
 use super::Shard;
 use super::fan_out::Routed;
+use crate::cast::Cast;
 use crate::end::{End, Violation};
 use crate::id::{ConnectionKey, MessageNumber, SessionKey};
 use crate::inflight::{Awaiting, Identifiers};
@@ -62,7 +63,7 @@ impl Shard {
         let message = Arc::new(self.message(now, publish, &topic));
         let routed = self.publish(now, Some(session), &message);
         if delivery == Delivery::AtMostOnce && !publish.retain {
-            self.roster.encore.expect(session, topic);
+            self.roster.encore.expect(Some(session), topic);
         }
         match routed {
             Routed::RetainedFull => {
@@ -90,22 +91,36 @@ impl Shard {
         session: SessionKey,
         publish: &Publish,
     ) -> bool {
-        if !self.roster.encore.suits(session, publish) {
+        let Publish {
+            payload,
+            properties,
+            ..
+        } = publish;
+        if publish.delivery != Delivery::AtMostOnce || publish.retain {
             return false;
         }
-        if publish.properties.is_empty() {
-            let topic = publish.topic.as_ref();
-            return topic.is_some_and(|topic| self.repeat(now, publish, topic));
-        }
-        let maximum = self.roster.settings.topic_alias_maximum;
-        let Some(connection) = self.roster.connections.get_mut(key) else {
-            return false;
+        let resolved;
+        let topic = match &publish.topic {
+            Some(topic) if properties.is_empty() => topic,
+            _ if properties.message_expiry_interval().is_some() => return false,
+            topic => {
+                let maximum = self.roster.settings.topic_alias_maximum;
+                let Some(connection) = self.roster.connections.get_mut(key) else {
+                    return false;
+                };
+                let aliases = &mut connection.aliases_in;
+                match aliases.resolve(topic.clone(), properties.topic_alias(), maximum) {
+                    Ok(topic) => {
+                        resolved = topic;
+                        &resolved
+                    }
+                    Err(_) => return false,
+                }
+            }
         };
-        let alias = publish.properties.topic_alias();
-        let topic = connection
-            .aliases_in
-            .resolve(publish.topic.clone(), alias, maximum);
-        topic.is_ok_and(|topic| self.repeat(now, publish, &topic))
+        self.repeat(Some(session), (topic, payload, properties), |shard| {
+            Cast::fresh(Arc::new(shard.message(now, publish, topic)), now)
+        })
     }
 
     /// The message that it is.
