@@ -43,6 +43,7 @@ mod connection;
 mod dirty;
 mod encore;
 mod end;
+mod filters;
 mod id;
 mod inflight;
 mod input;

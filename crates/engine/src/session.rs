@@ -3,6 +3,7 @@
 //! A session is *present* from its first CONNECT until it is replaced by a clean start or expires; while it has no
 //! connection it only gathers QoS 1 and 2 messages and waits for its timer.
 
+use crate::filters::Filters;
 use crate::id::{ConnectionKey, SessionNumber};
 use crate::inflight::{Inflight, Sequence};
 use crate::message::Message;
@@ -11,6 +12,7 @@ use crate::queue::Queue;
 use crate::replays::Replays;
 use crate::time::Instant;
 use crate::timers::TimerToken;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use weir_codec::{PacketId, Qos, TopicFilter, TopicName, Utf8};
@@ -37,10 +39,11 @@ pub(crate) struct Session {
     pub(crate) expiry_seconds: u32,
     /// Without a connection: when the session ends; `None`: never.
     pub(crate) expires_at: Option<Instant>,
-    pub(crate) will: Option<Will>,
+    /// On the heap: it is large, and most have none.
+    pub(crate) will: Option<Box<Will>>,
     /// Without a connection: the next of will and expiry.
     pub(crate) timer: Option<TimerToken>,
-    pub(crate) subscriptions: BTreeSet<TopicFilter>,
+    pub(crate) subscriptions: Filters,
     /// Packet ids of QoS 2 messages received and not released by PUBREL [MQTT-4.3.3-10].
     pub(crate) received: BTreeSet<PacketId>,
     pub(crate) inflight: Inflight,
@@ -78,7 +81,7 @@ impl Session {
             expires_at: None,
             will: None,
             timer: None,
-            subscriptions: BTreeSet::new(),
+            subscriptions: Filters::default(),
             received: BTreeSet::new(),
             inflight: Inflight::default(),
             resend: VecDeque::new(),

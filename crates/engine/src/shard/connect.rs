@@ -295,7 +295,7 @@ impl Shard {
         // [MQTT-3.1.3-9]: a will that was still waiting is not sent once the session is taken up again.
         // [MQTT-3.1.2-7]
         let old = session.will.take().filter(|_| fault!(WillKeptAtResume));
-        session.will = connect.will.as_ref().map(will_of).or(old);
+        session.will = connect.will.as_ref().map(will_of).map(Box::new).or(old);
         session.resend.clear();
         let properties = &connect.properties;
         connection.phase = Phase::Connected(to);

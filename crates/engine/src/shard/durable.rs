@@ -88,7 +88,7 @@ impl Shard {
             return;
         };
         let journal = &mut self.roster.journal;
-        for filter in &session.subscriptions {
+        for filter in session.subscriptions.iter() {
             journal.delete(Key::Subscription(number, filter.clone()));
         }
         for id in &session.received {

@@ -11,6 +11,7 @@ use crate::input::{Effect, Report};
 use crate::session::{Session, Will};
 use crate::time::Instant;
 use crate::timers::Timer;
+use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use weir_codec::{
@@ -168,7 +169,7 @@ impl Shard {
             return;
         };
         if fault!(WillTwice) {
-            session.will = session.will.take().or_else(|| again(will.as_ref()));
+            session.will = session.will.take().or_else(|| again(will.as_deref()));
         }
         // [MQTT-4.1.0-2]
         if session.expires_at.is_some_and(|at| at <= now) {
@@ -188,7 +189,7 @@ impl Shard {
         };
         self.timers.clear(session.timer);
         self.by_client_id.remove(&session.client_id);
-        for filter in &session.subscriptions {
+        for filter in session.subscriptions.iter() {
             if fault!(SubscriptionsLeftBehind) {
                 continue;
             }
@@ -198,7 +199,7 @@ impl Shard {
         self.publish_will(now, key, session.will);
     }
 
-    fn publish_will(&mut self, now: Instant, of: SessionKey, will: Option<Will>) {
+    fn publish_will(&mut self, now: Instant, of: SessionKey, will: Option<Box<Will>>) {
         let Some(mut will) = will else {
             return;
         };
@@ -210,10 +211,10 @@ impl Shard {
 }
 
 /// For a planted fault: the same will, due when the session ends.
-fn again(will: Option<&Will>) -> Option<Will> {
-    let mut will = will?.clone();
-    will.due_at = None;
-    Some(will)
+fn again(will: Option<&Will>) -> Option<Box<Will>> {
+    let due_at = None;
+    let will = will?.clone();
+    Some(Box::new(Will { due_at, ..will }))
 }
 
 /// The session has had no connection since then: when its will is due, and when it ends.

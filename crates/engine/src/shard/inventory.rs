@@ -24,7 +24,7 @@ impl Shard {
         let mut records = Vec::new();
         for (key, session) in &self.roster.sessions {
             self.list_session(session, &mut records);
-            for filter in &session.subscriptions {
+            for filter in session.subscriptions.iter() {
                 let subscription = self.subscriptions.get(filter, key);
                 if let (Some(session), Some(subscription)) = (session.number, subscription) {
                     records.push(Record::Subscription(SubscriptionRecord {

@@ -259,7 +259,7 @@ impl Shard {
         session.permissions = Arc::clone(permissions);
         session.checks_deliveries = false;
         let mut ended = Vec::new();
-        for filter in &session.subscriptions {
+        for filter in session.subscriptions.iter() {
             match permissions.may_subscribe(filter) {
                 Coverage::Whole => {}
                 Coverage::Part => session.checks_deliveries = true,
@@ -276,7 +276,7 @@ impl Shard {
             }
             may
         });
-        let denied = |will: &mut crate::session::Will| {
+        let denied = |will: &mut Box<crate::session::Will>| {
             !super::publish::is_allowed(&**permissions, &will.message.topic)
         };
         if let Some(will) = session.will.take_if(denied) {

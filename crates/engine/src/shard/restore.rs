@@ -16,6 +16,7 @@ use crate::session::{Session, Will};
 use crate::subscription::Subscription;
 use crate::time::Instant;
 use crate::timers::Timer;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use foldhash::fast::FixedState;
@@ -86,12 +87,12 @@ impl Shard {
             Record::Subscription(it) => self.restore_subscription(it, restoring),
             Record::Will(will) => {
                 if let Some(session) = self.restored(will.session, restoring) {
-                    session.will = Some(Will {
+                    session.will = Some(Box::new(Will {
                         message: Message::clone(&will.message),
                         delay_seconds: will.delay_seconds,
                         expiry_seconds: will.expiry_seconds,
                         due_at: None,
-                    });
+                    }));
                 }
             }
             Record::Received(session, id) => {
