@@ -10,13 +10,7 @@ mod notify;
 mod runtime;
 
 use cli::Command;
-use mimalloc::MiMalloc;
 use std::process::ExitCode;
-
-/// Messages are made on one thread and forgotten on another, and memory that a backlog took has to be given back: both
-/// are what the C library's allocator is worst at.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     match Command::parse() {
