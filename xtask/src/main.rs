@@ -8,6 +8,7 @@
 mod autobahn;
 mod bench;
 mod check;
+mod coverage;
 mod durability;
 mod fuzz;
 mod hostile;
@@ -31,6 +32,8 @@ Longer runs, each on its own:
                  Weir, the floor under it, mosquitto, rumqttd, nats-server and Aedes; writes the table
   browser [ROUNDS] [SECONDS]
                  what a message from Weir and from mosquitto costs a page in Chromium
+  coverage [SEEDS]
+                 the lines of the engine that the simulation does not reach (3000 seeds)
   durability [--rounds 3] [--seconds 3]
                  what it costs Weir and mosquitto that messages last; writes the table
   recovery [--sessions 100000] [--messages 1000000]
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Some("autobahn") => autobahn::setup().and_then(|()| autobahn::run()),
         Some("bench") => bench::run(std::env::args().skip(2)),
         Some("browser") => bench::browser(std::env::args().skip(2)),
+        Some("coverage") => coverage::run(std::env::args().nth(2).as_deref()),
         Some("durability") => durability::run(std::env::args().skip(2)),
         Some("recovery") => durability::recovery(std::env::args().skip(2)),
         Some("fuzz") => fuzz::run(std::env::args().nth(2).as_deref()),

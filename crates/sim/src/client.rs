@@ -118,6 +118,13 @@ impl Client {
         self.wish.as_ref().is_some_and(packets::is_in_steps)
     }
 
+    /// A new transport begins, on which it will not be let in.
+    pub(crate) fn rush(&mut self, link: LinkId) {
+        self.link = Some(link);
+        self.accepted = false;
+        self.decoder = Decoder::client(self.version, u32::MAX);
+    }
+
     /// The transport is gone.
     pub(crate) fn lose(&mut self) {
         self.link = None;

@@ -213,8 +213,12 @@ impl Draw {
                 User::File,
                 User::Refused,
             ])),
-            18 => Action::Misbehave(Misdeed::StrayAuth),
-            _ => Action::Misbehave(Misdeed::OtherMethod),
+            _ => Action::Misbehave(self.more.pick(&[
+                Misdeed::StrayAuth,
+                Misdeed::OtherMethod,
+                Misdeed::Hasty,
+                Misdeed::EarlyComplete,
+            ])),
         }
     }
 

@@ -28,9 +28,8 @@ impl Message {
     /// The message that a wish speaks of; `number` tells it from all others.
     pub(crate) fn new(wish: &PublishWish, number: u64, is_v5: bool) -> Rc<Self> {
         let mut payload = format!("m{number} ");
-        while payload.len() < wish.payload_bytes {
-            payload.push('x');
-        }
+        let missing = wish.payload_bytes.saturating_sub(payload.len());
+        payload.push_str(&"x".repeat(missing));
         if wish.empty {
             payload.clear();
         }

@@ -63,6 +63,8 @@ pub(crate) struct Oracle {
     mail: BTreeMap<(usize, usize), VecDeque<Rc<Instance>>>,
     step: Step,
     now: u64,
+    /// When it last looked at the clock.
+    looked_at: u64,
     count: u64,
 }
 
@@ -124,6 +126,7 @@ impl Oracle {
             mail: BTreeMap::new(),
             step: Step::default(),
             now: 0,
+            looked_at: 0,
             count: 0,
         }
     }
@@ -252,18 +255,13 @@ impl Oracle {
     /// [promise 2] and the start of every leak: the engine's tables have as many entries as the model's.
     fn compare_tables(&mut self, shard: usize, engine: &Shard) {
         let stats = engine.stats();
-        let here = || {
-            self.sessions
-                .values()
-                .filter(|session| session.shard == shard)
-        };
-        let model = (
-            here().filter(|session| session.link.is_some()).count() as u64,
-            here().count() as u64,
-            here()
-                .map(|session| session.subscriptions.len() as u64)
-                .sum::<u64>(),
-        );
+        let mut model = (0, 0, 0);
+        let here = self.sessions.values().filter(|it| it.shard == shard);
+        for session in here {
+            model.0 += u64::from(session.link.is_some());
+            model.1 += 1;
+            model.2 += session.subscriptions.len() as u64;
+        }
         let found = (stats.connections, stats.sessions, stats.subscriptions);
         if model != found {
             self.fail(format!(
@@ -284,9 +282,10 @@ impl Oracle {
 
     /// Nothing that was due is forgotten: not a Keep Alive, not a CONNECT that never came, not a will, not a session's end.
     pub(crate) fn look_at_clock(&mut self, now: u64) {
-        if self.is_down || self.is_settling {
+        if self.is_down || self.is_settling || self.looked_at == now {
             return;
         }
+        self.looked_at = now;
         let overdue = |at: Option<u64>| at.is_some_and(|at| at + LATE_MILLIS < now);
         let late = self
             .wires

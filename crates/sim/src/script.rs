@@ -244,6 +244,10 @@ pub enum Misdeed {
     Overrun,
     /// A PUBLISH to the server's own topics.
     Forge,
+    /// Another packet before CONNECT.
+    Hasty,
+    /// A PUBCOMP for what was not released.
+    EarlyComplete,
     /// An AUTH that answers nothing (5.0).
     StrayAuth,
     /// An AUTH with another method than CONNECT's (5.0).

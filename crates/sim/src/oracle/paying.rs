@@ -27,7 +27,8 @@ pub(super) fn settle(
         if debt.instance.message.identity() != *identity || !is_in_form(debt, wire, publish, now) {
             continue;
         }
-        if !is_in_order(session, debt) {
+        let is_free = wire.missed.is_vague && debt.qos == Qos::AtMostOnce;
+        if !is_free && !is_in_order(session, debt) {
             continue;
         }
         // Of several that look alike the oldest is paid, and one of them fewer has to be given.

@@ -5,12 +5,12 @@
 
 use super::Oracle;
 use super::sessions::{Cause, Debt};
-use super::wire::Phase;
+use super::wire::{Phase, Wire};
 use crate::client::LinkId;
 use crate::script::User;
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use weir_codec::Qos;
+use weir_codec::{Qos, Utf8};
 use weir_engine::Shard;
 
 impl Oracle {
@@ -179,6 +179,13 @@ impl Oracle {
 
     /// All clients are gone and time has passed: the shard is as it was before.
     pub(crate) fn check_footprint(&mut self, index: usize, engine: &Shard, empty: [usize; 8]) {
+        let is_here = |wire: &Wire| {
+            let name = Utf8::try_from(wire.client_id.as_str());
+            name.is_ok_and(|name| engine.is_connected(&name))
+        };
+        if self.wires.iter().any(is_here) {
+            self.fail(format!("shard {index} says that somebody is connected"));
+        }
         let footprint = engine.footprint();
         if footprint != empty {
             self.fail(format!(

@@ -114,16 +114,13 @@ impl World<'_> {
     }
 
     pub(super) fn connect(&mut self, who: usize, wish: &ConnectWish, number: u64) {
-        let id = self.links.len();
-        let mut link = Link::new(who, wish.capacity_bytes, self.script.seed, number);
         let is_v5 = wish.version == Version::V5;
         let will = wish.will.as_ref().map(|will| {
             let message = Message::new(&will.publish, (number + 1) * MESSAGES_PER_STEP - 1, is_v5);
             self.oracle.announce(&message);
             message
         });
-        let shard = link.random.below(self.hosts.len() as u64);
-        self.links.push(link);
+        let id = self.dial(who, wish.capacity_bytes, number);
         // An earlier transport of the client goes on without anybody at its end who answers: as a second device would.
         self.clients[who].begin(id, wish);
         if wish.clean_start {
@@ -135,9 +132,18 @@ impl World<'_> {
             wish,
             will.as_deref(),
         )));
+        self.send(who, &packet);
+    }
+
+    /// Opens a transport to any shard.
+    fn dial(&mut self, who: usize, capacity_bytes: usize, number: u64) -> LinkId {
+        let id = self.links.len();
+        let mut link = Link::new(who, capacity_bytes, self.script.seed, number);
+        let shard = link.random.below(self.hosts.len() as u64);
+        self.links.push(link);
         let deadline = self.instant().plus_millis(HANDSHAKE_MILLIS);
         self.open(usize::try_from(shard).unwrap_or(0), id, deadline);
-        self.send(who, &packet);
+        id
     }
 
     pub(super) fn act_cut(&mut self, who: usize, id: LinkId, cut: Cut) {
@@ -304,6 +310,11 @@ impl World<'_> {
                 };
                 return self.publish(who, &wish, number);
             }
+            Misdeed::Hasty => return self.rush(who, number),
+            Misdeed::EarlyComplete => match self.clients[who].unacknowledged() {
+                Some((id, Qos::ExactlyOnce)) => Packet::PubComp(Ack::success(id)),
+                _ => return,
+            },
             Misdeed::StrayAuth if is_v5 => auth(ReasonCode::ContinueAuthentication, METHOD, "so"),
             Misdeed::OtherMethod if is_v5 => auth(ReasonCode::ReAuthenticate, "guesses", "owner"),
             Misdeed::AliasTooLarge
@@ -312,6 +323,14 @@ impl World<'_> {
             | Misdeed::OtherMethod => return,
         };
         self.send(who, &packet);
+    }
+
+    /// On a new transport, something else than CONNECT.
+    fn rush(&mut self, who: usize, number: u64) {
+        let link = self.dial(who, 1 << 16, number);
+        self.clients[who].rush(link);
+        self.oracle.misbehaves(link);
+        self.send(who, &Packet::PingReq);
     }
 
     /// More QoS 2 messages at once than the server takes.

@@ -11,7 +11,7 @@ use crate::generate::TOPICS;
 use crate::script::{ConnectWish, Cut, Habit, PublishWish, User};
 use std::collections::BTreeMap;
 use weir_codec::{Qos, RetainHandling, SubscriptionOptions, Version};
-use weir_engine::Lost;
+use weir_engine::{Lost, Stats};
 
 /// Steps of the end are numbered from here.
 const END_STEPS: u64 = 1_000_000;
@@ -217,10 +217,13 @@ impl World<'_> {
         if self.is_over() || !is_clear {
             return;
         }
+        let mut stats = Stats::default();
         for index in 0..self.hosts.len() {
             let host = &self.hosts[index];
+            stats += host.shard.stats();
             self.oracle.check_footprint(index, &host.shard, host.empty);
         }
+        self.trace.number(stats.messages_sent);
         self.oracle.check_store_empty();
     }
 

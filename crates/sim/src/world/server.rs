@@ -314,6 +314,8 @@ impl World<'_> {
             let at = self.links[id].down_at.max(self.now) + 1;
             self.put(at, Event::ClientLost { link: id });
         }
+        self.trace.bytes(end.label().as_bytes());
+        self.trace.number(end.close_code().into());
         self.oracle.closed(self.now, id, end);
         let lost = Lost::Closed;
         let now = self.instant();
