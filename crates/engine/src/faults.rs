@@ -37,6 +37,7 @@ faults! {
     AnswersTwice: "PUBACK and PUBREC are sent twice.",
     AuthOfAnotherMethod: "AUTH may name another method than CONNECT.",
     AuthOutOfTurn: "AUTH is taken whether it is due or not.",
+    CircleEnds: "Packet ids are not given out from 1 again.",
     CleanStartKeepsSession: "Clean Start does not discard the session.",
     ClockStandsStill: "Logical time does not take up that of other shards.",
     ConnectTimeoutForgotten: "A client that sends no CONNECT is waited for.",

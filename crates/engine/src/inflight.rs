@@ -171,7 +171,8 @@ impl Inflight {
         self.used -= 1;
         while let Some(None) = self.slots.front() {
             self.slots.pop_front();
-            self.first = (self.first + 1) % 65_535;
+            let next = usize::from(self.first) + 1;
+            self.first = u16::try_from(next % circle()).unwrap_or(u16::MAX);
         }
         if self.slots.is_empty() {
             self.slots = VecDeque::new();
@@ -207,13 +208,18 @@ impl Inflight {
     }
 
     fn id_at(&self, index: usize) -> Option<PacketId> {
-        let zero_based = (usize::from(self.first) + index) % IDS;
-        PacketId::new(u16::try_from(zero_based).ok()? + 1)
+        let zero_based = (usize::from(self.first) + index) % circle();
+        PacketId::new(u16::try_from(zero_based + 1).ok()?)
     }
 
     fn index(&self, id: PacketId) -> usize {
         (usize::from(id.get()) - 1 + IDS - usize::from(self.first)) % IDS
     }
+}
+
+/// After how many ids the circle is closed.
+fn circle() -> usize {
+    if fault!(CircleEnds) { usize::MAX } else { IDS }
 }
 
 #[cfg(test)]

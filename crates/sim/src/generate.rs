@@ -71,6 +71,7 @@ pub fn generate(seed: u64) -> Script {
         more: Random::of(seed, PURPOSE, 1),
         habits: 0,
         is_durable: false,
+        is_narrow: false,
     };
     draw.script(seed)
 }
@@ -83,12 +84,15 @@ struct Draw {
     habits: u64,
     /// Whether there is a store.
     is_durable: bool,
+    /// Whether most is about two topics.
+    is_narrow: bool,
 }
 
 impl Draw {
     fn script(&mut self, seed: u64) -> Script {
         self.habits = self.random.next();
         self.is_durable = self.random.percent(60);
+        self.is_narrow = self.more.percent(40);
         let (clients, steps) = match self.more.percent(3) {
             true => (self.more.between(24, 48), self.more.between(150, 400)),
             false => (self.random.between(2, 12), self.random.between(20, 220)),
@@ -120,6 +124,7 @@ impl Draw {
             settings: self.settings(),
             slow_reader: self.slow_reader(),
             crowded_bytes: self.more.pick(&[usize::MAX, usize::MAX, 1000, 10_000]),
+            has_past: self.is_durable && self.more.percent(25),
             last_packet_id: self.more.pick(&[0, 0, 65_520]),
             mail_delay_millis: self.random.pick(&[0, 2, 20, 300]),
             latency_millis: self.random.pick(&[0, 5, 50, 400]),
@@ -286,7 +291,9 @@ impl Draw {
     }
 
     fn filter(&mut self) -> &'static str {
-        if self.random.percent(30) {
+        if self.is_narrow && self.more.percent(60) {
+            self.more.pick(&["#", "t/#", "long/#", "$share/g/t/#"])
+        } else if self.random.percent(30) {
             self.random.pick(&SHARED)
         } else {
             self.random.pick(&FILTERS)
@@ -330,9 +337,13 @@ impl Draw {
 
     fn publish(&mut self, bursts: bool) -> PublishWish {
         let habits = self.habits;
+        let topic = match self.is_narrow {
+            true => self.more.pick(&["t/a", "long/topic/name"]),
+            false => self.random.pick(&TOPICS),
+        };
         let random = &mut self.random;
         PublishWish {
-            topic: random.pick(&TOPICS),
+            topic,
             qos: random.pick(&[Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]),
             retain: random.percent(35),
             empty: random.percent(8),

@@ -24,6 +24,8 @@ pub struct Script {
     pub crowded_bytes: usize,
     /// The packet id after which clients begin.
     pub last_packet_id: u16,
+    /// Whether the first client has a session already, in which the packet ids will soon have gone round their circle.
+    pub has_past: bool,
     /// The longest delay between two shards, in milliseconds.
     pub mail_delay_millis: u64,
     /// The longest delay of a network chunk, in milliseconds.

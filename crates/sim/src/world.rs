@@ -9,6 +9,7 @@ mod authenticate;
 mod disk;
 mod finish;
 mod network;
+mod past;
 mod server;
 
 use crate::client::{Client, LinkId};
@@ -228,6 +229,9 @@ impl<'a> World<'a> {
     fn live(&mut self) {
         for step in &self.script.steps {
             self.put(START_MILLIS + step.at, Event::Step(Box::new(step.clone())));
+        }
+        if self.script.has_past {
+            self.begin_with_a_past();
         }
         let last = self.script.steps.last().map_or(0, |step| step.at);
         self.run_until(START_MILLIS + last + 1);

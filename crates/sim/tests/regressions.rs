@@ -20,6 +20,7 @@ fn play(settings: &Settings, steps: &[(u64, usize, Action)]) {
                 slow_reader: None,
                 crowded_bytes: usize::MAX,
                 last_packet_id: 0,
+                has_past: false,
                 mail_delay_millis: 5,
                 latency_millis: 2,
                 store: StoreHabit {

@@ -9,16 +9,16 @@
 use super::Oracle;
 use super::retained::Retained;
 use super::routing::Instance;
-use super::sessions::{Cause, Debt, GroupDebt, Session};
+use super::sessions::{Cause, Debt, Flight, GroupDebt, Session};
 use super::wire::Phase;
 use crate::client::LinkId;
-use crate::message::Identity;
+use crate::message::{Identity, Message};
 use crate::script::{Action, Script, Step};
 use crate::table::Table;
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use weir_codec::{Qos, TopicName};
+use weir_codec::{PacketId, Qos, TopicName};
 use weir_engine::{Change, Key, Record, SessionNumber, Stage};
 
 /// What an answer waits for.
@@ -89,6 +89,32 @@ impl Durable {
 }
 
 impl Oracle {
+    /// The store holds a session from before, with this in flight.
+    pub(crate) fn remember(
+        &mut self,
+        now: u64,
+        client_id: &str,
+        (message, packet_id): (&Message, PacketId),
+        expiry_seconds: u32,
+        changes: &[Change],
+    ) {
+        let mut session = Session::new(client_id, 0);
+        session.is_durable = true;
+        session.expiry_seconds = expiry_seconds;
+        session.be_absent(now);
+        let flight = Flight::new(message.identity(), message.qos, usize::MAX, 1);
+        session.flights.insert(packet_id.get(), flight);
+        self.sessions.insert(client_id.to_string(), session);
+        let durable = &mut self.durable;
+        for table in [&mut durable.asked, &mut durable.kept] {
+            let applied = table.apply(changes);
+            debug_assert!(applied.is_ok(), "{applied:?}");
+        }
+        if let Some(first) = durable.photographs.front_mut() {
+            first.sessions = self.sessions.clone();
+        }
+    }
+
     /// The engine asks the store to keep this.
     pub(super) fn asked(&mut self, changes: &[Change]) {
         if !self.durable.is_on {

@@ -386,15 +386,7 @@ fn numbered(
         + 1;
     session.flights.insert(
         id,
-        Flight {
-            identity: identity.clone(),
-            qos: publish.delivery.qos(),
-            is_released: false,
-            release_needs: Rc::default(),
-            sent_on: link,
-            number,
-            is_optional: false,
-        },
+        Flight::new(identity.clone(), publish.delivery.qos(), link, number),
     );
     Ok(cause)
 }

@@ -64,8 +64,8 @@ pub(super) fn settle(
     if !matches!(debt.cause, Cause::Replay(_)) && matches!(identity, Identity::Numbered(_)) {
         let stream = stream(session, &debt);
         session.last.insert(stream, debt.instance.number);
-        check_told(session, wire, &debt, publish, now)?;
     }
+    check_told(session, wire, &debt, publish, now)?;
     let is_held = debt.qos == Qos::ExactlyOnce && session.is_durable;
     if debt.denied_at.is_some_and(|at| wire.transmitted_at > at) && !is_held {
         return Err("the client may not have it any more".into());

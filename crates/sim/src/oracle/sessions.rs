@@ -134,6 +134,20 @@ pub(crate) struct GroupDebt {
     pub(crate) is_given: bool,
 }
 
+impl Flight {
+    pub(crate) fn new(identity: Identity, qos: Qos, sent_on: LinkId, number: u64) -> Self {
+        Self {
+            identity,
+            qos,
+            is_released: false,
+            release_needs: Rc::default(),
+            sent_on,
+            number,
+            is_optional: false,
+        }
+    }
+}
+
 impl Session {
     pub(crate) fn new(client_id: &str, shard: usize) -> Self {
         Self {

@@ -7,6 +7,7 @@ use super::Oracle;
 use super::paying::is_in_order;
 use super::sessions::{Cause, Debt, Session};
 use super::wire::Wire;
+use crate::message::Identity;
 use weir_codec::{Properties, Property, Publish, Qos};
 use weir_engine::{Report, Settings, SlowReader};
 
@@ -82,8 +83,9 @@ pub(super) fn check_told(
         return Err(format!("told that it missed {told}, of {missing} at most"));
     }
     let limit = wire.max_packet_bytes();
+    let is_named = matches!(given.instance.message.identity(), Identity::Numbered(_));
     let lost = match given.cause {
-        Cause::Live => take_lost(session, given),
+        Cause::Live if is_named => take_lost(session, given),
         _ => Vec::new(),
     };
     let overtaken = session.debts.iter().filter(|it| is_overtaken(it, given));

@@ -26,9 +26,9 @@ const STOP_MILLIS: u64 = 1000;
 const RETURNS: u64 = 100_000_000;
 
 pub(super) struct Disk {
-    store: Store<Faulty>,
+    pub(super) store: Store<Faulty>,
     /// What the engine's moments mean on the wall clock.
-    clock: WallClock,
+    pub(super) clock: WallClock,
     /// Who asked, in order.
     asked: VecDeque<(usize, StoreTicket)>,
     /// How many of them are being committed.
