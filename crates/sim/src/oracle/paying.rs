@@ -67,7 +67,9 @@ pub(super) fn settle(
     }
     check_told(session, wire, &debt, publish, now)?;
     let is_held = debt.qos == Qos::ExactlyOnce && session.is_durable;
-    if debt.denied_at.is_some_and(|at| wire.transmitted_at > at) && !is_held {
+    // What was sent before, and lost on the way, is sent again [MQTT-4.4.0-1].
+    let is_new = !publish.dup && !is_held;
+    if is_new && debt.denied_at.is_some_and(|at| wire.transmitted_at > at) {
         return Err("the client may not have it any more".into());
     }
     // It was put into the output after the engine was last asked for it, if it was not sent before.
