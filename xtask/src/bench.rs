@@ -62,7 +62,9 @@ fn install_peers(root: &Path, peers: &Path) -> Result<(), Failure> {
 
 /// Builds Weir and the generator; returns the folder they are in.
 pub(crate) fn build() -> Result<PathBuf, Failure> {
-    cargo("build --release --package weir-broker --bin weir --package weir-bench")?;
+    cargo(
+        "build --release --package weir-broker --package weir-bench --bin weir --bin weir-bench",
+    )?;
     Ok(setup::built().join("release"))
 }
 
