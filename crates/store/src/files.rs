@@ -159,6 +159,10 @@ impl Files {
         directory::sync_all(&spare, &file)?;
         self.finish_newest()?;
         let path = self.directory.begin(header.base)?;
+        // One that nothing was appended to has the same name, and was replaced.
+        if self.segments.back().is_some_and(|it| it.base == self.end) {
+            self.segments.pop_back();
+        }
         self.segments
             .push_back(Segment::new(path, header, self.end));
         self.active = Some((file, allocated));

@@ -107,6 +107,18 @@ fn a_batch_may_be_larger_than_a_segment() {
 }
 
 #[test]
+fn a_first_batch_larger_than_a_segment_is_kept_when_the_log_is_trimmed() {
+    let directory = TempDir::new().unwrap();
+    let mut log = open(directory.path());
+    log.append(&[7; 5000]).unwrap();
+    log.sync().unwrap();
+    log.trim(Position(0)).unwrap();
+    assert_eq!(log.segments.len(), 1);
+    drop(log);
+    assert_eq!(batches(&mut open(directory.path())).len(), 1);
+}
+
+#[test]
 fn a_second_process_is_refused_and_told_by_whom() {
     let directory = TempDir::new().unwrap();
     let _log = open(directory.path());
