@@ -52,14 +52,10 @@ impl Cleaner {
         self.log_bytes
     }
 
-    /// A batch was appended.
-    pub(crate) fn wrote(&mut self, batch: &[u8]) -> Result<(), StoreError> {
-        for change in Batch::open(Position(0), batch)?.changes(0) {
-            let change = change?;
-            self.log_bytes += u64::from(cost(change.key, change.encoded.len()));
-            self.written += 1;
-        }
-        Ok(())
+    /// A change was written.
+    pub(crate) fn wrote(&mut self, change: &RawChange<'_>) {
+        self.log_bytes += u64::from(cost(change.key, change.encoded.len()));
+        self.written += 1;
     }
 }
 
@@ -94,9 +90,11 @@ impl<L: Log> Store<L> {
     /// Lets the log forget what was passed. The log was just synced, so the copies last.
     pub(crate) fn give_back(&mut self) -> Result<(), StoreError> {
         match self.cleaner.to_trim.take() {
-            Some(up_to) => self.log.trim(up_to),
-            None => Ok(()),
+            Some(up_to) => self.log.trim(up_to)?,
+            None => return Ok(()),
         }
+        self.batches.trim(self.log.first());
+        Ok(())
     }
 
     /// Twice what was written, so that a round over the live records ends before as much garbage has come again.
@@ -150,7 +148,7 @@ impl<L: Log> Store<L> {
         for change in Batch::open(end, &self.batch)?.changes(0) {
             self.index.relocate(change?.key, place);
         }
-        self.cleaner.wrote(&self.batch)?;
+        self.wrote(end)?;
         // They are no reason to move more.
         self.cleaner.written = 0;
         Ok(true)

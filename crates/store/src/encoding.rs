@@ -3,23 +3,25 @@
 //! ```text
 //! batch   version (1)  serial  highest number  change*
 //! change  length  tag  fields                      the key's fields come first
+//! message number  crc32c (4)  flags  ..
 //! ```
 //!
 //! Integers are little-endian groups of seven bits unless said otherwise, texts stand behind their length, and the
 //! last field of a change runs to its end. Moments are unix milliseconds. A batch carries its own serial, by which the
 //! index knows which copy of a record is the live one, and the highest number that was ever given out, so that none is
 //! given out twice although the records that had it are long gone. A change can be skipped, and its key read, without
-//! looking at the rest: that is all that replay and cleaning need.
+//! looking at the rest: that is all that replay and cleaning need. A message has a checksum of its own, which covers its
+//! number, so that one can be read alone.
 
 mod bytes;
 mod read;
 mod write;
 
-pub(crate) use read::{Batch, RawChange, record};
+pub(crate) use read::{Batch, RawChange, find_message, message_in, record};
 pub(crate) use write::{delete, header, put};
 
-/// The version this code writes, and the only one there is.
-pub(crate) const VERSION: u8 = 1;
+/// The version this code writes. In the first one messages had no checksum; no release wrote it.
+pub(crate) const VERSION: u8 = 2;
 
 /// What a change is about. The high bit of the byte says that the record is deleted.
 #[repr(u8)]
@@ -91,6 +93,11 @@ impl KeyRef<'_> {
             Self::Retained(_) => 0,
         }
     }
+}
+
+/// The checksum of a message: of its number and of what follows the checksum.
+fn message_checksum(number: u64, rest: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&number.to_le_bytes()), rest)
 }
 
 #[cfg(test)]

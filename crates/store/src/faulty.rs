@@ -5,6 +5,7 @@
 //! batch that was torn is one that is lost). Space is given back in segments, as files do, so that after a crash there
 //! may be more at the old end than was trimmed.
 
+use crate::log::copy_part;
 use crate::{Doing, IoFault, Log, Position, StoreError};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -54,6 +55,16 @@ impl Faulty {
     /// From now on a sync does nothing and says that it did: what a missing sync looks like.
     pub fn lie_about_sync(&mut self) {
         self.sync = Sync::Lies;
+    }
+
+    /// Damages the byte that stands so far into the batch at `at`. What is read whole tells of that only if whoever wrote
+    /// it can.
+    pub fn damage_byte(&mut self, at: Position, offset: usize) {
+        let batch = at.0.checked_sub(self.first.0);
+        let batch = batch.and_then(|it| self.batches.get_mut(narrow(it)));
+        if let Some(byte) = batch.and_then(|it| it.get_mut(offset)) {
+            *byte ^= 0x10;
+        }
     }
 
     /// What was trimmed will not be there again after a crash, although nothing was synced since.
@@ -153,6 +164,14 @@ impl Log for Faulty {
             }
         }
         Ok(())
+    }
+
+    fn read(&mut self, at: Position, offset: usize, out: &mut [u8]) -> Result<(), StoreError> {
+        let skipped = at.0.checked_sub(self.first.0);
+        let skipped = skipped.ok_or(StoreError::Trimmed(self.first))?;
+        (self.batches.get(narrow(skipped)))
+            .and_then(|batch| copy_part(batch, offset, out))
+            .ok_or_else(|| StoreError::Corrupt("faulty".into(), at))
     }
 
     fn trim(&mut self, up_to: Position) -> Result<(), StoreError> {

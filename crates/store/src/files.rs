@@ -15,6 +15,8 @@
 mod backup;
 mod directory;
 mod frame;
+mod marks;
+mod parts;
 mod reader;
 mod scan;
 
@@ -23,6 +25,7 @@ pub use backup::backup;
 use crate::{Damage, Doing, Log, Position, StoreError};
 use directory::Directory;
 use frame::{HEADER_BYTES, Header};
+use parts::Parts;
 use reader::Reader;
 use scan::Segment;
 use std::collections::VecDeque;
@@ -51,8 +54,7 @@ pub struct Files {
     broken: Option<StoreError>,
     /// The frame that is being written.
     frame: Vec<u8>,
-    /// Where the batch at this position, that was visited last, begins.
-    cursor: Option<(Position, u64)>,
+    parts: Parts,
 }
 
 impl Files {
@@ -120,7 +122,7 @@ impl Files {
             damage: found.damage,
             broken: None,
             frame: vec![],
-            cursor: None,
+            parts: Parts::default(),
         })
     }
 
@@ -209,7 +211,7 @@ impl Files {
             self.active = self.active.take().map(|(file, _)| (file, 0));
             return Err(error);
         }
-        newest.end += self.frame.len() as u64;
+        newest.push(self.end, self.frame.len());
         Ok(())
     }
 
@@ -225,15 +227,10 @@ impl Files {
         used + len <= allocated
     }
 
-    /// The segment that the batch at `from` is in or would be in, and where in it to look for it.
-    fn seek(&self, from: Position) -> (usize, u64) {
-        let behind = self.segments.partition_point(|it| it.base <= from);
-        let at = behind.saturating_sub(1);
-        let base = self.segments.get(at).map_or(from, |it| it.base);
-        match self.cursor {
-            Some((position, offset)) if base <= position && position <= from => (at, offset),
-            _ => (at, HEADER_BYTES),
-        }
+    /// Which segment the batch at this position is in or would be in.
+    fn seek(&self, position: Position) -> usize {
+        let behind = self.segments.partition_point(|it| it.base <= position);
+        behind.saturating_sub(1)
     }
 
     /// Remembers an error that nothing must follow.
@@ -291,21 +288,27 @@ impl Log for Files {
         if from < self.first() {
             return Err(StoreError::Trimmed(self.first()));
         }
-        let (at, mut offset) = self.seek(from);
-        for segment in self.segments.range(at..) {
-            let mut reader = Reader::open(segment, offset)?;
+        for segment in self.segments.range(self.seek(from)..) {
+            let mark = segment.marks.before(from);
+            let mut reader = Reader::open(segment, mark.map_or(HEADER_BYTES, |it| it.offset))?;
             while let Some(read) = reader.next()? {
-                if read.position < from {
-                    continue;
-                }
-                self.cursor = Some((read.position, read.start));
-                if !visit(Position(read.position.0 + 1), read.batch) {
+                let end = Position(read.position.0 + 1);
+                if read.position >= from && !visit(end, read.batch) {
                     return Ok(());
                 }
             }
-            offset = HEADER_BYTES;
         }
         Ok(())
+    }
+
+    fn read(&mut self, at: Position, offset: usize, out: &mut [u8]) -> Result<(), StoreError> {
+        if at < self.first() {
+            return Err(StoreError::Trimmed(self.first()));
+        }
+        match self.segments.get(self.seek(at)) {
+            Some(segment) => self.parts.read(segment, at, offset, out),
+            None => Err(StoreError::Trimmed(self.first())),
+        }
     }
 
     fn trim(&mut self, up_to: Position) -> Result<(), StoreError> {
@@ -314,6 +317,7 @@ impl Log for Files {
             && second.base <= up_to
             && let Some(oldest) = self.segments.pop_front()
         {
+            self.parts.forget(&oldest);
             let removed = self.directory.remove(&oldest.path);
             self.check(removed)?;
         }

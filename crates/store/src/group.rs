@@ -7,7 +7,8 @@
 use crate::WallClock;
 use crate::encoding::{self, KeyRef};
 use crate::index::{Place, place::MAX_SLOTS};
-use weir_engine::Record;
+use std::sync::Arc;
+use weir_engine::{Message, Record};
 
 /// Changes that will be one batch.
 #[derive(Debug)]
@@ -41,6 +42,25 @@ impl Group {
             slots: vec![],
             cancelled_bytes: 0,
         }
+    }
+
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// The message with this number, at `place` in this group.
+    pub(crate) fn message(
+        &self,
+        number: u64,
+        place: Place,
+        clock: WallClock,
+    ) -> Option<Arc<Message>> {
+        let slots = self.slots.get(place.slot()..)?;
+        // A slot that is shared may be that of another one.
+        let mut encoded = slots
+            .iter()
+            .filter_map(|slot| self.buffer.get(slot.start..));
+        encoded.find_map(|it| encoding::message_in(it, number, clock))
     }
 
     /// How much of it will be written.

@@ -151,6 +151,25 @@ impl Index {
         }
     }
 
+    /// Where a message is and how long it is.
+    pub(crate) fn message(&self, number: u64) -> Option<Held> {
+        let body = self.messages.find(number)?;
+        let held = Held {
+            place: body.place,
+            bytes: body.bytes,
+        };
+        (held.place != Place::NONE).then_some(held)
+    }
+
+    /// The batch with this serial is written, and has a message so many bytes from its front.
+    pub(crate) fn locate(&mut self, number: u64, serial: u64, offset: usize) {
+        if let Some(body) = self.messages.find_mut(number)
+            && body.place.serial() == serial
+        {
+            body.place = Place::at(serial, offset);
+        }
+    }
+
     /// Whether the message itself is there, and not only records that name it.
     pub(crate) fn has_message(&self, number: u64) -> bool {
         self.place(KeyRef::Message(number)).is_some()

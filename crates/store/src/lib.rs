@@ -3,7 +3,7 @@
 //! Two layers. A [`Log`] takes batches of bytes, says up to which [`Position`] they are durable, gives them back in order
 //! and forgets what is no longer needed; it never looks inside. [`Files`] is the one on disk, [`Memory`] the one
 //! that ends with the process. A [`Store`] keeps the records of the durable state in a log: it stages changes, commits them in
-//! groups, gives space back bit by bit, and finds everything again when it is opened.
+//! groups, gives space back bit by bit, reads single messages, and finds everything again when it is opened.
 //!
 //! What always holds: a batch is there as a whole or not at all; what [`Store::commit`] has synced survives a crash; what
 //! is damaged is reported and never served; and nothing here starts a thread or reads a clock, so that a simulation can
@@ -20,6 +20,7 @@
 )]
 
 mod alive;
+mod batches;
 mod cleaner;
 mod clock;
 mod encoding;
@@ -29,6 +30,7 @@ mod faulty;
 mod files;
 mod group;
 mod index;
+mod load;
 mod log;
 mod memory;
 mod recovery;
@@ -40,6 +42,7 @@ pub use error::{Damage, Doing, IoFault, StoreError};
 #[cfg(any(test, feature = "faulty"))]
 pub use faulty::Faulty;
 pub use files::{Files, backup};
+pub use load::{DamagedMessage, Loaded};
 pub use log::{Log, Position};
 pub use memory::Memory;
 pub use recovery::{Lost, Recovered};

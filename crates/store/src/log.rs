@@ -10,6 +10,13 @@ use std::fmt::Debug;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u64);
 
+/// The part of a batch that `out` has room for.
+pub(crate) fn copy_part(batch: &[u8], offset: usize, out: &mut [u8]) -> Option<()> {
+    let part = batch.get(offset..)?.get(..out.len())?;
+    out.copy_from_slice(part);
+    Some(())
+}
+
 /// A log of batches.
 pub trait Log: Debug {
     /// Appends a batch and returns the position behind it: once [`Log::durable`] has reached that, the batch lasts.
@@ -43,6 +50,14 @@ pub trait Log: Debug {
         from: Position,
         visit: &mut dyn FnMut(Position, &[u8]) -> bool,
     ) -> Result<(), StoreError>;
+
+    /// Reads what stands `offset` bytes into the batch at `at`, without looking at the rest: whoever wrote it has to be
+    /// able to tell whether it is what was written.
+    ///
+    /// # Errors
+    /// [`StoreError::Trimmed`]; [`StoreError::Corrupt`] if there is no such batch, or not so much of it, any more;
+    /// [`StoreError::Io`].
+    fn read(&mut self, at: Position, offset: usize, out: &mut [u8]) -> Result<(), StoreError>;
 
     /// Forgets what is before `up_to`, or as much of it as can be given back: the rest may be there again after a
     /// restart.

@@ -2,6 +2,7 @@
 //!
 //! What is appended is durable at once, by that measure. Bounded in bytes, as a disk is.
 
+use crate::log::copy_part;
 use crate::{Log, Position, StoreError};
 use std::collections::VecDeque;
 
@@ -75,6 +76,17 @@ impl Log for Memory {
         Ok(())
     }
 
+    fn read(&mut self, at: Position, offset: usize, out: &mut [u8]) -> Result<(), StoreError> {
+        let skipped = at.0.checked_sub(self.first.0);
+        let skipped = skipped.ok_or(StoreError::Trimmed(self.first))?;
+        let batch = usize::try_from(skipped)
+            .ok()
+            .and_then(|it| self.batches.get(it));
+        batch
+            .and_then(|batch| copy_part(batch, offset, out))
+            .ok_or_else(|| StoreError::Corrupt("memory".into(), at))
+    }
+
     fn trim(&mut self, up_to: Position) -> Result<(), StoreError> {
         while self.first < up_to
             && let Some(batch) = self.batches.pop_front()
@@ -126,6 +138,22 @@ mod tests {
             all_from(&mut log, 1),
             Ok(vec![(2, b"two".to_vec()), (3, b"x".to_vec())])
         );
+    }
+
+    #[test]
+    fn a_part_of_a_batch_is_read_alone() {
+        let mut log = Memory::new(100);
+        log.append(b"one").unwrap();
+        log.append(b"two").unwrap();
+        let mut part = [0; 2];
+        log.read(Position(1), 1, &mut part).unwrap();
+        assert_eq!(&part, b"wo");
+        let nowhere = |at| Err(StoreError::Corrupt("memory".into(), Position(at)));
+        assert_eq!(log.read(Position(1), 2, &mut part), nowhere(1));
+        assert_eq!(log.read(Position(2), 0, &mut part), nowhere(2));
+        log.trim(Position(1)).unwrap();
+        let trimmed = Err(StoreError::Trimmed(Position(1)));
+        assert_eq!(log.read(Position(0), 0, &mut part), trimmed);
     }
 
     #[test]

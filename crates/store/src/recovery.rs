@@ -4,13 +4,13 @@
 //! deleted is never decoded, and opening takes no more memory than what it answers with.
 
 use crate::alive::Alive;
+use crate::batches::Batches;
 use crate::cleaner::is_live;
-use crate::encoding::{self, Batch, RawChange};
+use crate::encoding::{self, Batch, KeyRef, RawChange};
 use crate::index::{Dead, Index, cost};
+use crate::load::Topics;
 use crate::{Damage, Log, Position, Store, StoreError, WallClock};
-use std::collections::HashSet;
 use std::sync::Arc;
-use weir_codec::TopicName;
 use weir_engine::{DeliveryRecord, Key, Message, Record, RetainedRecord};
 
 /// What a store held when it was opened.
@@ -48,6 +48,7 @@ impl Lost {
 pub(crate) struct Replayed {
     pub(crate) index: Index,
     pub(crate) alive: Alive,
+    pub(crate) batches: Batches,
     dead: Dead,
     pub(crate) highest_serial: u64,
     pub(crate) highest_number: u64,
@@ -59,6 +60,7 @@ pub(crate) fn replay<L: Log>(log: &mut L) -> Result<Replayed, StoreError> {
     let mut replayed = Replayed {
         index: Index::replaying(),
         alive: Alive::default(),
+        batches: Batches::default(),
         dead: Dead::default(),
         highest_serial: 0,
         highest_number: 0,
@@ -73,6 +75,7 @@ pub(crate) fn replay<L: Log>(log: &mut L) -> Result<Replayed, StoreError> {
 
 impl Replayed {
     fn take(&mut self, batch: &Batch<'_>, change: &RawChange<'_>) {
+        self.batches.push(batch.serial, batch.position());
         self.highest_serial = self.highest_serial.max(batch.serial);
         self.highest_number = self.highest_number.max(batch.highest_number);
         let len = change.encoded.len();
@@ -104,7 +107,7 @@ pub(crate) fn collect<L: Log>(
     missing: Vec<Key>,
 ) -> Result<Recovered, StoreError> {
     let mut found = Found::default();
-    let index = &store.index;
+    let index = &mut store.index;
     // What can't be served was taken out of the index afterwards.
     let mut alive = alive.iter().filter(|_| missing.is_empty());
     each_change(&mut store.log, &mut |batch, change| {
@@ -113,6 +116,9 @@ pub(crate) fn collect<L: Log>(
             None => is_live(index, change, batch.serial),
         };
         if is_alive {
+            if let KeyRef::Message(number) = change.key {
+                index.locate(number, batch.serial, change.offset);
+            }
             let record = encoding::record(change, clock);
             found.push(record.ok_or(StoreError::Malformed(batch.end()))?);
         }
@@ -160,15 +166,14 @@ struct Found {
     messages: Vec<Arc<Message>>,
     deliveries: Vec<DeliveryRecord>,
     retained: Vec<RetainedRecord>,
-    topics: HashSet<TopicName, foldhash::fast::RandomState>,
+    topics: Topics,
 }
 
 impl Found {
     fn push(&mut self, record: Record) {
         match record {
             Record::Message(message) => {
-                let message = self.with_known_topic(message);
-                self.messages.push(message);
+                self.messages.push(self.topics.share(message));
             }
             Record::Delivery(delivery) => self.deliveries.push(delivery),
             Record::Retained(retained) => self.retained.push(retained),
@@ -178,21 +183,6 @@ impl Found {
                 }
             }
         }
-    }
-
-    /// Messages of one topic share its name.
-    fn with_known_topic(&mut self, mut message: Arc<Message>) -> Arc<Message> {
-        match self.topics.get(&message.topic) {
-            Some(known) => {
-                if let Some(message) = Arc::get_mut(&mut message) {
-                    message.topic = known.clone();
-                }
-            }
-            None => {
-                self.topics.insert(message.topic.clone());
-            }
-        }
-        message
     }
 
     fn in_order(mut self) -> Vec<Record> {

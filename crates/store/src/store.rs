@@ -5,8 +5,9 @@
 //! is given back only while nothing is, since a record that a staged change replaced has still to be found if that change
 //! is lost.
 
+use crate::batches::Batches;
 use crate::cleaner::Cleaner;
-use crate::encoding::KeyRef;
+use crate::encoding::{Batch, KeyRef};
 use crate::group::Group;
 use crate::index::{Dead, Index};
 use crate::recovery::{self, Recovered};
@@ -80,9 +81,11 @@ pub struct Store<L> {
     pub(crate) index: Index,
     pub(crate) cleaner: Cleaner,
     pub(crate) limits: Limits,
+    /// Where what is written is.
+    pub(crate) batches: Batches,
     durability: Durability,
-    clock: WallClock,
-    groups: VecDeque<Group>,
+    pub(crate) clock: WallClock,
+    pub(crate) groups: VecDeque<Group>,
     pub(crate) next_serial: u64,
     pub(crate) highest_number: u64,
     /// What is used over and over.
@@ -110,6 +113,7 @@ impl<L: Log> Store<L> {
         let mut store = Self {
             cleaner: Cleaner::new(log.first(), replayed.log_bytes),
             index: replayed.index,
+            batches: replayed.batches,
             limits,
             durability,
             clock,
@@ -226,13 +230,30 @@ impl<L: Log> Store<L> {
         while let Some(group) = self.groups.front() {
             if group.len() > 0 {
                 group.encode(&mut self.batch, self.highest_number);
-                self.log.append(&self.batch)?;
-                self.cleaner.wrote(&self.batch)?;
+                let end = self.log.append(&self.batch)?;
+                self.wrote(end)?;
                 written_bytes += self.batch.len() as u64;
+            } else if self.groups.len() == 1 {
+                // Nothing is left that has its serial.
+                self.next_serial = group.serial();
             }
             self.groups.pop_front();
         }
         Ok(written_bytes)
+    }
+
+    /// What is in `self.batch` was appended.
+    pub(crate) fn wrote(&mut self, end: Position) -> Result<(), StoreError> {
+        let batch = Batch::open(end, &self.batch)?;
+        for change in batch.changes(0) {
+            let change = change?;
+            self.cleaner.wrote(&change);
+            if let KeyRef::Message(number) = change.key {
+                self.index.locate(number, batch.serial, change.offset);
+            }
+        }
+        self.batches.push(batch.serial, batch.position());
+        Ok(())
     }
 
     fn put(&mut self, record: &Record) {

@@ -1,6 +1,6 @@
 //! Directories written by released versions are read by this one.
 //!
-//! What lies in `data/format-1` was written once and is never written again: a change of the format that can't read it
+//! What lies in `data/format-2`, the first that is released, was written once and is never written again: a change of the format that can't read it
 //! needs a new version and a fixture of its own.
 
 use bytes::Bytes;
@@ -20,7 +20,7 @@ const CLOCK: WallClock = WallClock {
 };
 
 fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/format-1")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/format-2")
 }
 
 /// One record of each kind and shape, in the order in which they are found.
@@ -127,7 +127,7 @@ fn write(path: &Path) {
 }
 
 #[test]
-fn format_1_is_read() {
+fn format_2_is_read() {
     if !fixture().exists() && std::env::var_os("UPDATE").is_some() {
         write(&fixture());
     }
@@ -140,6 +140,8 @@ fn format_1_is_read() {
         assert_eq!(recovered.records, records());
         assert_eq!(recovered.next_number, 12);
         assert_eq!(recovered.lost, weir_store::Lost::default());
+        let loaded = store.load(&[10, 11].map(MessageNumber)).expect("the log");
+        assert_eq!(loaded.messages, [10, 11].map(|it| Some(message(it))));
         // Opened a second time after it was written to.
         store.stage(vec![Change::Put(records().swap_remove(0))]);
         store.commit(CLOCK).expect("a commit");

@@ -8,7 +8,7 @@ use super::write::{
     DELIVERY_RETAIN, HAS_MESSAGE, HAS_PACKET_ID, MESSAGE_EXPIRES, MESSAGE_PROPERTIES,
     MESSAGE_RETAIN, NO_LOCAL, RETAIN_AS_PUBLISHED, SLOW_READER_SHIFT, slow_reader_code,
 };
-use super::{DELETED, KeyRef, Tag, VERSION};
+use super::{DELETED, KeyRef, Tag, VERSION, message_checksum};
 use crate::{Position, StoreError, WallClock};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) serial: u64,
     pub(crate) highest_number: u64,
     changes: Fields<'a>,
+    /// Where in the batch the changes begin.
+    start: usize,
     end: Position,
 }
 
@@ -40,6 +42,7 @@ impl<'a> Batch<'a> {
         Ok(Self {
             serial: fields.varint().ok_or_else(malformed)?,
             highest_number: fields.varint().ok_or_else(malformed)?,
+            start: bytes.len() - fields.0.len(),
             changes: fields,
             end,
         })
@@ -50,18 +53,24 @@ impl<'a> Batch<'a> {
         self.end
     }
 
+    /// Its position.
+    pub(crate) fn position(&self) -> Position {
+        Position(self.end.0.saturating_sub(1))
+    }
+
     /// The changes behind the first `skipped_bytes`, which end where a change ends.
     pub(crate) fn changes(
         &self,
         skipped_bytes: usize,
     ) -> impl Iterator<Item = Result<RawChange<'a>, StoreError>> + use<'a> {
-        let end = self.end;
+        let (end, batch_end) = (self.end, self.start + self.changes.0.len());
         let mut fields = Fields(self.changes.0.get(skipped_bytes..).unwrap_or_default());
         std::iter::from_fn(move || {
             if fields.is_empty() {
                 return None;
             }
-            let change = RawChange::split(&mut fields);
+            let offset = batch_end - fields.0.len();
+            let change = RawChange::split(&mut fields, offset);
             if change.is_none() {
                 fields = Fields(&[]);
             }
@@ -79,12 +88,14 @@ pub(crate) struct RawChange<'a> {
     pub(crate) names: u64,
     /// The whole change, to be copied as it is.
     pub(crate) encoded: &'a [u8],
+    /// Where in its batch it begins.
+    pub(crate) offset: usize,
     /// What follows the key.
     value: Fields<'a>,
 }
 
 impl<'a> RawChange<'a> {
-    fn split(fields: &mut Fields<'a>) -> Option<Self> {
+    fn split(fields: &mut Fields<'a>, offset: usize) -> Option<Self> {
         let before = fields.0;
         let mut value = Fields(fields.block()?);
         let encoded = before.get(..before.len() - fields.0.len())?;
@@ -99,6 +110,7 @@ impl<'a> RawChange<'a> {
             key,
             is_delete,
             encoded,
+            offset,
             value,
         })
     }
@@ -111,7 +123,9 @@ pub(crate) fn record(change: &RawChange<'_>, clock: WallClock) -> Option<Record>
     }
     let mut fields = change.value;
     let record = match change.key {
-        KeyRef::Message(number) => Record::Message(Arc::new(message(number, &mut fields, clock)?)),
+        KeyRef::Message(number) => {
+            Record::Message(Arc::new(checked_message(number, &mut fields, clock)?))
+        }
         KeyRef::Session(number) => Record::Session(session(number, &mut fields, clock)?),
         KeyRef::Subscription(session, filter) => {
             Record::Subscription(subscription(session, filter, &mut fields)?)
@@ -130,6 +144,31 @@ pub(crate) fn record(change: &RawChange<'_>, clock: WallClock) -> Option<Record>
         }),
     };
     fields.is_empty().then_some(record)
+}
+
+/// The message with this number, if that is what `encoded` puts, and as it was written.
+pub(crate) fn message_in(encoded: &[u8], number: u64, clock: WallClock) -> Option<Arc<Message>> {
+    let change = RawChange::split(&mut Fields(encoded), 0)?;
+    match record(&change, clock)? {
+        Record::Message(message) if message.number.0 == number => Some(message),
+        _ => None,
+    }
+}
+
+/// The message with this number, if it is in this batch, which ends at `end`.
+pub(crate) fn find_message(
+    end: Position,
+    batch: &[u8],
+    number: u64,
+    clock: WallClock,
+) -> Result<Option<Arc<Message>>, StoreError> {
+    for change in Batch::open(end, batch)?.changes(0) {
+        let change = change?;
+        if change.key == KeyRef::Message(number) {
+            return Ok(message_in(change.encoded, number, clock));
+        }
+    }
+    Ok(None)
 }
 
 fn key<'a>(tag: Tag, fields: &mut Fields<'a>) -> Option<KeyRef<'a>> {
@@ -154,6 +193,13 @@ fn names(key: KeyRef<'_>, mut value: Fields<'_>) -> Option<u64> {
         KeyRef::Retained(_) => value.varint(),
         _ => Some(0),
     }
+}
+
+/// Takes the rest of the fields.
+fn checked_message(number: u64, fields: &mut Fields<'_>, clock: WallClock) -> Option<Message> {
+    let checksum = fields.u32()?;
+    let is_whole = checksum == message_checksum(number, fields.0);
+    is_whole.then(|| message(number, fields, clock))?
 }
 
 /// Takes the rest of the fields.

@@ -3,7 +3,7 @@
 //! Nothing here can fail, and nothing is left out: whether a record makes sense is asked when it is read back.
 
 use super::bytes::{push_block, push_varint};
-use super::{DELETED, KeyRef, Tag, VERSION};
+use super::{DELETED, KeyRef, Tag, VERSION, message_checksum};
 use crate::WallClock;
 use weir_engine::{
     DeliveryRecord, Message, Record, RetainedRecord, SessionRecord, SlowReader, Stage,
@@ -37,7 +37,7 @@ pub(crate) fn put(out: &mut Vec<u8>, scratch: &mut Vec<u8>, record: &Record, clo
     match record {
         Record::Message(it) => {
             key(scratch, KeyRef::Message(it.number.0), 0);
-            message(scratch, it, clock);
+            checked_message(scratch, it, clock);
         }
         Record::Session(it) => session(scratch, it, clock),
         Record::Subscription(it) => subscription(scratch, it),
@@ -84,6 +84,19 @@ fn key(out: &mut Vec<u8>, key: KeyRef<'_>, deleted: u8) {
             push_varint(out, sequence);
         }
         KeyRef::Retained(topic) => push_block(out, topic.as_bytes()),
+    }
+}
+
+/// A message behind its checksum.
+fn checked_message(out: &mut Vec<u8>, it: &Message, clock: WallClock) {
+    let at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    message(out, it, clock);
+    if let Some((checksum, rest)) = out
+        .get_mut(at..)
+        .and_then(<[u8]>::split_first_chunk_mut::<4>)
+    {
+        *checksum = message_checksum(it.number.0, rest).to_le_bytes();
     }
 }
 

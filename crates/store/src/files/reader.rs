@@ -16,8 +16,6 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// A batch that was read.
 pub(super) struct Read<'a> {
     pub(super) position: Position,
-    /// Where its frame begins.
-    pub(super) start: u64,
     pub(super) batch: &'a [u8],
 }
 
@@ -71,7 +69,6 @@ impl<'a> Reader<'a> {
         match frame::decode(bytes, header.salt) {
             Some(frame) => Ok(Some(Read {
                 position: frame.position,
-                start,
                 batch: frame.batch,
             })),
             None => Err(StoreError::Corrupt(self.segment.path.clone(), position)),

@@ -6,6 +6,7 @@
 
 use super::directory::{self, Directory};
 use super::frame::{self, FRAME_BYTES, Frame, HEADER_BYTES, Header};
+use super::marks::Marks;
 use crate::{Damage, Doing, Position, StoreError};
 use std::collections::VecDeque;
 use std::io::Read;
@@ -22,6 +23,8 @@ pub(super) struct Segment {
     pub(super) end: u64,
     /// What is to be stepped over.
     pub(super) holes: Vec<Hole>,
+    /// Where some of its batches begin.
+    pub(super) marks: Marks,
 }
 
 /// A part of a segment that is damaged.
@@ -86,7 +89,14 @@ impl Segment {
             base,
             end: HEADER_BYTES,
             holes: vec![],
+            marks: Marks::default(),
         }
+    }
+
+    /// The frame of the batch at `position` is its last one now.
+    pub(super) fn push(&mut self, position: Position, frame_bytes: usize) {
+        self.marks.push(position, self.end);
+        self.end += frame_bytes as u64;
     }
 }
 
@@ -123,8 +133,8 @@ impl Found {
                 && frame.epoch >= self.epoch
             {
                 self.epoch = frame.epoch;
+                segment.push(self.end, FRAME_BYTES + frame.batch.len());
                 self.end.0 += 1;
-                segment.end += (FRAME_BYTES + frame.batch.len()) as u64;
                 continue;
             }
             let search = Search {
@@ -182,6 +192,7 @@ impl Found {
             base,
             end: 0,
             holes: vec![],
+            marks: Marks::default(),
         });
     }
 
@@ -197,6 +208,7 @@ impl Found {
             bytes: resumed - segment.end,
         });
         segment.end = resumed;
+        segment.marks.resume(position, resumed);
     }
 
     /// Everything from `from` to what is now the end is lost.

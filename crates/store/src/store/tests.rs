@@ -134,6 +134,7 @@ enum Step {
     Sync,
     Crash(u64),
     Full(Option<usize>),
+    Load(u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -143,6 +144,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Sync),
         1 => (0_u64..5).prop_map(Step::Crash),
         1 => prop::option::of(0_usize..2000).prop_map(Step::Full),
+        3 => any::<u64>().prop_map(Step::Load),
     ]
 }
 
@@ -191,7 +193,20 @@ impl World {
             }
             Step::Crash(kept) => self.crash(*kept),
             Step::Full(max_bytes) => self.store.log_mut().set_max_bytes(*max_bytes),
+            Step::Load(seed) => self.load(*seed),
         }
+    }
+
+    /// Whatever is staged, written, moved or found again can be read, in any order, and nothing else.
+    fn load(&mut self, seed: u64) {
+        let mut numbers: Vec<_> = (1..self.next + 2).map(MessageNumber).collect();
+        numbers.sort_by_key(|it| (it.0 ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let loaded = self.store.load(&numbers).unwrap();
+        assert_eq!(loaded.damaged, []);
+        for (number, message) in numbers.iter().zip(&loaded.messages) {
+            assert_eq!(message.as_ref(), self.model.messages.get(number));
+        }
+        assert_eq!(loaded.messages.len(), numbers.len());
     }
 
     fn stage(&mut self, codes: &[(u8, u8, u8)]) {
@@ -336,7 +351,9 @@ proptest! {
         while world.store.wants_cleaning() {
             world.step(&Step::Commit);
         }
+        world.load(0);
         world.step(&Step::Crash(0));
+        world.load(1);
         // The index knows after a restart what it knew before.
         let live = world.store.census().live_bytes;
         let (again, _) = Store::open(world.store.log().kill(), CLOCK, durability, SMALL).unwrap();
