@@ -13,13 +13,16 @@
 //! ```
 
 use crate::{
-    Connect, DecodeError, Packet, PacketType, Version,
+    Connect, DecodeError, Packet, PacketType, TopicName, Version,
     packet::Source,
     reader::Reader,
     varint::{self, Varint},
 };
 use alloc::{boxed::Box, collections::VecDeque};
 use bytes::{Buf, Bytes, BytesMut};
+
+/// The first byte of a PUBLISH with QoS 0 and without RETAIN.
+const PLAIN_PUBLISH: u8 = (PacketType::Publish as u8) << 4;
 
 /// Decodes the packets of one connection. After an error it stays failed: where the next packet begins is unknown.
 #[derive(Debug)]
@@ -123,10 +126,56 @@ impl Decoder {
         decoded
     }
 
+    /// Shows the payload of the next packet, if all that it says beside is `topic`: a PUBLISH with QoS 0, without RETAIN and
+    /// properties, that lies whole in one piece. If `takes` says so the packet is done with, else it still comes next;
+    /// returns what `takes` said. So a packet that goes on with a topic need not be looked at in full.
+    #[inline]
+    pub fn next_payload_if(
+        &mut self,
+        topic: &TopicName,
+        takes: impl FnOnce(&[u8]) -> bool,
+    ) -> bool {
+        let Some((payload, packet_bytes)) = self.payload(topic) else {
+            return false;
+        };
+        let is_taken = takes(payload);
+        if is_taken {
+            self.current.advance(packet_bytes);
+        }
+        is_taken
+    }
+
     /// The bytes that were pushed and have not become packets yet.
     pub fn buffered_bytes(&self) -> usize {
         let pushed: usize = self.pushed.iter().map(Bytes::len).sum();
         self.gathered.len() + self.current.len() + pushed
+    }
+
+    /// The payload of the next packet if it is a plain one to `topic`, and the bytes of the whole packet. Whatever else it
+    /// is, or is wrong with it, [`Decoder::next_packet`] finds out.
+    #[inline]
+    fn payload(&self, topic: &TopicName) -> Option<(&[u8], usize)> {
+        if !self.gathered.is_empty() || self.expects == Expects::Connect {
+            return None;
+        }
+        let rest = self.current.strip_prefix(&[PLAIN_PUBLISH])?;
+        let Varint::Value(remaining, len) = varint::read(rest) else {
+            return None;
+        };
+        let body_bytes = usize::try_from(remaining).ok()?;
+        let body = rest.get(len..)?.get(..body_bytes)?;
+        let (topic_bytes, body) = body.split_first_chunk::<2>()?;
+        let body = match usize::from(u16::from_be_bytes(*topic_bytes)) == topic.as_str().len() {
+            true => body.strip_prefix(topic.as_str().as_bytes())?,
+            false => return None,
+        };
+        let payload = match self.version? {
+            Version::V5 => body.strip_prefix(&[0])?,
+            _ => body,
+        };
+        let packet_bytes = 1 + len + body_bytes;
+        let is_too_large = packet_bytes > usize::try_from(self.max_packet_bytes).ok()?;
+        (!is_too_large).then_some((payload, packet_bytes))
     }
 
     /// Remembers the fault and lets go of all bytes.

@@ -97,6 +97,22 @@ impl Segment {
         Some(stretch)
     }
 
+    /// Appends the packet that `like` is, with another payload of the same length: so nothing in front of the payload
+    /// differs. `None`: there is no such packet, or no room.
+    #[inline]
+    pub fn publish_like(&mut self, like: Stretch, payload: &[u8]) -> Option<Stretch> {
+        let bytes = &mut self.runs.get_mut(like.run as usize)?.bytes;
+        let head_bytes = like.len().checked_sub(payload.len())?;
+        let head = like.start as usize..like.start as usize + head_bytes;
+        let start = u32::try_from(bytes.len()).ok()?;
+        let end = start.checked_add(like.end - like.start)?;
+        bytes.get(head.clone())?;
+        bytes.extend_from_within(head);
+        bytes.extend_from_slice(payload);
+        let run = like.run;
+        Some(Stretch { run, start, end })
+    }
+
     /// What the packets of a stretch have in common.
     pub fn alike(&self, stretch: Stretch) -> Option<Alike> {
         Some(self.runs.get(stretch.run as usize)?.alike)
@@ -196,6 +212,19 @@ mod tests {
         assert_eq!(segment.alike(identified).unwrap().identifier, Some(7));
         segment.clear();
         assert!(segment.is_empty());
+    }
+
+    #[test]
+    fn a_packet_like_another_has_its_head() {
+        let segment = &mut Segment::new();
+        let first = publish(segment, Version::V5, &[7]).unwrap();
+        let second = segment.publish_like(first, b"y").unwrap();
+        let both = first.joined(second).unwrap();
+        let expected = b"\x30\x07\0\x01a\x02\x0b\x07x\x30\x07\0\x01a\x02\x0b\x07y";
+        assert_eq!(segment.bytes(both), expected);
+        assert_eq!(segment.publish_like(first, &[0; 10]), None);
+        segment.clear();
+        assert_eq!(segment.publish_like(first, b"z"), None);
     }
 
     #[test]

@@ -7,13 +7,14 @@
 
 use crate::connection::Connection;
 use crate::id::{ConnectionKey, SessionKey, ShardId};
+use crate::message::Message;
 use crate::sending::Share;
 use crate::subscription::Subscription;
 use alloc::vec::Vec;
 use core::mem;
 use slotmap::SlotMap;
 use smallvec::SmallVec;
-use weir_codec::{Alike, Properties, PublishHead, Segment, Stretch, TopicName};
+use weir_codec::{Properties, PublishHead, Segment, Stretch, TopicName};
 
 /// A segment of this size is not added to any more.
 const SEGMENT_BYTES: usize = 8 << 20;
@@ -24,8 +25,8 @@ const FRAME_BYTES: usize = 32;
 /// Who was given the last message.
 #[derive(Debug, Default)]
 pub(crate) struct Encore {
-    /// Whose message it was, `None` on another shard, and its topic; `None`: there is no encore.
-    of: Option<(Option<SessionKey>, TopicName)>,
+    /// The first message; `None`: there is no encore.
+    of: Option<First>,
     choirs: Vec<Choir>,
     /// Those who were not given a share, and have to be asked again.
     others: Vec<(SessionKey, Subscription)>,
@@ -37,12 +38,22 @@ pub(crate) struct Encore {
     spares: Vec<Vec<ConnectionKey>>,
 }
 
+/// The message that others go on from.
+#[derive(Debug)]
+struct First {
+    /// Whose it was, `None` on another shard.
+    publisher: Option<SessionKey>,
+    topic: TopicName,
+    properties: Properties,
+    payload_bytes: usize,
+}
+
 /// Connections that are sent the same bytes.
 #[derive(Debug)]
 struct Choir {
     members: Vec<ConnectionKey>,
-    /// Where the last message stands that its members have in their outputs.
-    last: Stretch,
+    /// Where the first message stands.
+    first: Stretch,
     /// What was added since.
     added: Option<Stretch>,
     /// The most that was in the output of one of them.
@@ -78,7 +89,7 @@ impl Encore {
         match self
             .choirs
             .iter_mut()
-            .find(|choir| choir.last == share.stretch)
+            .find(|choir| choir.first == share.stretch)
         {
             Some(choir) => choir.join(share),
             None => {
@@ -98,19 +109,32 @@ impl Encore {
         self.is_incomplete = true;
     }
 
-    /// The publisher may go on.
-    pub(crate) fn expect(&mut self, publisher: Option<SessionKey>, topic: TopicName) {
-        self.of = (!self.is_incomplete).then_some((publisher, topic));
+    /// The publisher may go on from its message.
+    pub(crate) fn expect(&mut self, publisher: Option<SessionKey>, first: &Message) {
+        self.of = (!self.is_incomplete).then(|| First {
+            publisher,
+            topic: first.topic.clone(),
+            properties: first.properties.clone(),
+            payload_bytes: first.payload.len(),
+        });
+    }
+
+    /// What this session may go on with.
+    pub(crate) fn topic(&self, publisher: SessionKey) -> Option<&TopicName> {
+        let of = self.of.as_ref();
+        of.filter(|first| first.publisher == Some(publisher))
+            .map(|first| &first.topic)
     }
 
     /// Whether the message may go the way of the last one, and is for its topic.
     #[inline]
     pub(crate) fn is_of(&self, publisher: Option<SessionKey>, topic: &TopicName) -> bool {
         let of = self.of.as_ref();
-        of.is_some_and(|(session, last)| *session == publisher && last == topic)
+        of.is_some_and(|first| first.publisher == publisher && first.topic == *topic)
     }
 
     /// Whether every member can have one more message, of `content_bytes`.
+    #[inline]
     pub(crate) fn has_room(
         &self,
         content_bytes: usize,
@@ -132,19 +156,18 @@ impl Encore {
         segment: &mut Segment,
         connections: &mut SlotMap<ConnectionKey, Connection>,
     ) -> u64 {
-        let Some((_, topic)) = &self.of else {
+        let Some(first) = &self.of else {
             return 0;
         };
+        let has_same_head = payload.len() == first.payload_bytes
+            && is_same(properties.encoded(), first.properties.encoded());
         let mut sessions = 0;
         for choir in &mut self.choirs {
-            let alike = segment.alike(choir.last);
             // There is room, and the message before could be written so.
-            let next = alike.and_then(|alike| {
-                let identifier = alike.identifier;
-                let identifiers = identifier.as_slice();
-                let head = head(alike, identifiers, topic, properties);
-                segment.publish(&head, payload, false)
-            });
+            let next = match has_same_head {
+                true => segment.publish_like(choir.first, payload),
+                false => write(choir.first, &first.topic, properties, payload, segment),
+            };
             if let Some(next) = next {
                 choir.add(next, segment, connections);
                 sessions += choir.members.len() as u64;
@@ -190,7 +213,7 @@ impl Choir {
     fn of(first: Share, members: Vec<ConnectionKey>) -> Self {
         let mut choir = Self {
             members,
-            last: first.stretch,
+            first: first.stretch,
             added: None,
             output_bytes: 0,
             max_packet_bytes: usize::MAX,
@@ -244,13 +267,25 @@ impl Choir {
     }
 }
 
-fn head<'a>(
-    alike: Alike,
-    identifiers: &'a [u32],
-    topic: &'a TopicName,
-    properties: &'a Properties,
-) -> PublishHead<'a> {
-    PublishHead {
+/// Whether two blocks are the same. Nothing is not compared with nothing: where an empty slice points to is not memory, and
+/// a vectorized comparison of no bytes there takes as long as hundreds of them.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    match (one, other) {
+        ([], []) => true,
+        _ => one == other,
+    }
+}
+
+/// Appends a packet of the kind that `first` is.
+fn write(
+    first: Stretch,
+    topic: &TopicName,
+    properties: &Properties,
+    payload: &[u8],
+    segment: &mut Segment,
+) -> Option<Stretch> {
+    let alike = segment.alike(first)?;
+    let head = PublishHead {
         version: alike.version,
         topic: match alike.topic_alias {
             None => topic.as_str(),
@@ -258,7 +293,8 @@ fn head<'a>(
         },
         topic_alias: alike.topic_alias,
         message_expiry_interval: None,
-        subscription_identifiers: identifiers,
+        subscription_identifiers: alike.identifier.as_slice(),
         properties,
-    }
+    };
+    segment.publish(&head, payload, false)
 }

@@ -10,6 +10,7 @@ mod answers;
 mod connect;
 mod contest;
 mod durable;
+mod encore;
 mod end;
 mod fan_out;
 mod interest;

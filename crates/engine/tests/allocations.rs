@@ -37,6 +37,12 @@ fn a_delivery_with_qos_0_allocates_nothing() {
 }
 
 #[test]
+fn only_the_first_message_of_a_run_allocates() {
+    let (run, _) = allocations_of_a_turn("from bytes to one");
+    assert!(run <= 2, "{run} allocations");
+}
+
+#[test]
 fn decoding_and_routing_allocate_nothing() {
     for part in ["decode a PUBLISH", "route one of 10,000 filters"] {
         assert_eq!(allocations_of_a_turn(part).0, 0, "{part}");

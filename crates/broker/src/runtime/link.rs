@@ -328,10 +328,14 @@ impl Link {
             let next = self.decoder.borrow_mut().next_packet();
             match next {
                 Ok(Some(packet)) => {
-                    if matches!(packet, Packet::Publish(_)) {
+                    let is_publish = matches!(packet, Packet::Publish(_));
+                    if is_publish {
                         self.book(worker, now, 1, 0);
                     }
                     worker.packet(now, self.key(), packet);
+                    if is_publish && !self.is_measured() {
+                        worker.take_encores(now, self.key(), &mut self.decoder.borrow_mut());
+                    }
                 }
                 Ok(None) => return,
                 Err(error) => {

@@ -32,7 +32,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{LocalSet, spawn_local, unconstrained};
 use tokio::time::sleep_until;
 use weir_auth::Pending;
-use weir_codec::{Output, Packet, Utf8};
+use weir_codec::{Decoder, Output, Packet, Utf8};
 use weir_engine::{
     ConnectionKey, Effect, End, Input, Instant, Lost, Record, Settings, Shard, ShardId,
 };
@@ -244,6 +244,14 @@ impl Worker {
 
     pub(crate) fn packet(self: &Rc<Self>, now: Instant, connection: ConnectionKey, packet: Packet) {
         self.handle(now, Input::Packet { connection, packet });
+    }
+
+    /// Hands over the packets that only go on with what the last one began.
+    pub(crate) fn take_encores(&self, now: Instant, key: ConnectionKey, decoder: &mut Decoder) {
+        let mut shard = self.shard.borrow_mut();
+        if let Some(topic) = shard.encore_topic(key) {
+            while decoder.next_payload_if(&topic, |it| shard.handle_encore(now, key, it)) {}
+        }
     }
 
     pub(crate) fn heard(&self, now: Instant, connection: ConnectionKey) {

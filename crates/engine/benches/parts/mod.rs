@@ -20,7 +20,7 @@ pub(crate) type Part = Box<dyn FnMut()>;
 pub(crate) type Entry = (&'static str, u64, fn() -> Part);
 
 /// Every part.
-pub(crate) const PARTS: [Entry; 6] = [
+pub(crate) const PARTS: [Entry; 7] = [
     ("decode a PUBLISH", BATCH, decode),
     ("route one of 10,000 filters", 1, route),
     ("encode a PUBLISH", 1, encode),
@@ -31,6 +31,7 @@ pub(crate) const PARTS: [Entry; 6] = [
         fan_out(Qos::AtLeastOnce)
     }),
     ("deliver to one", BATCH, || fan_out_to(1, Qos::AtMostOnce)),
+    ("from bytes to one", BATCH, from_bytes),
 ];
 
 const BATCH: u64 = 16;
@@ -66,6 +67,26 @@ fn connect(client_id: &str) -> Packet {
         password: None,
         properties: Properties::default(),
     }))
+}
+
+/// A turn in which a client's read brings a batch to one topic, as a link takes it.
+fn from_bytes() -> Part {
+    let mut hub = Hub::new(1, Qos::AtMostOnce);
+    let mut decoder = Decoder::server(1 << 20);
+    decoder.push(encoded(&[connect("publisher")]));
+    assert!(decoder.next_packet().unwrap().is_some());
+    let batch = vec![Packet::Publish(publish(Qos::AtMostOnce)); BATCH as usize];
+    let bytes = encoded(&batch);
+    Box::new(move || {
+        decoder.push(bytes.clone());
+        let key = hub.publisher;
+        while let Some(packet) = decoder.next_packet().unwrap() {
+            handle(&mut hub.shard, key, packet);
+            let topic = hub.shard.encore_topic(key).unwrap();
+            while decoder.next_payload_if(&topic, |it| hub.shard.handle_encore(NOW, key, it)) {}
+        }
+        assert_eq!(hub.flush(), 1);
+    })
 }
 
 fn encoded(packets: &[Packet]) -> Bytes {

@@ -21,7 +21,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use smallvec::SmallVec;
-use weir_codec::{LINK_BYTES, Properties, Qos, TopicFilter, TopicName};
+use weir_codec::{Qos, TopicFilter};
 use weir_router::{Matched, SharedGroup, SubscriptionTree};
 
 /// What became of a message.
@@ -35,11 +35,11 @@ pub(super) enum Routed {
 
 /// Who wants a message beyond this shard's own subscriptions.
 #[derive(Default)]
-struct Wanted {
+pub(super) struct Wanted {
     /// The other shards with subscriptions of their own; one may be named twice.
-    shards: SmallVec<[ShardId; 8]>,
+    pub(super) shards: SmallVec<[ShardId; 8]>,
     /// The matching shared subscriptions, each with the shard chosen to pick a member.
-    groups: SmallVec<[(ShardId, TopicFilter); 2]>,
+    pub(super) groups: SmallVec<[(ShardId, TopicFilter); 2]>,
 }
 
 impl Wanted {
@@ -88,48 +88,6 @@ impl Shard {
         }
     }
 
-    /// Delivers a message as the one before, if it goes the same way; returns whether it does. `cast` is made if somebody has
-    /// to be asked again, or another shard be told.
-    pub(super) fn repeat(
-        &mut self,
-        publisher: Option<SessionKey>,
-        (topic, payload, properties): (&TopicName, &[u8], &Properties),
-        cast: impl FnOnce(&mut Self) -> Cast,
-    ) -> bool {
-        let Roster {
-            encore,
-            connections,
-            dirty,
-            settings,
-            stats,
-            ..
-        } = &mut self.roster;
-        let segment = &mut dirty.segment;
-        let content_bytes = topic.as_str().len() + payload.len() + properties.encoded().len();
-        if !encore.is_of(publisher, topic)
-            || payload.len() >= LINK_BYTES
-            || !encore.has_room(content_bytes, settings.outbox_bytes, segment)
-        {
-            return false;
-        }
-        stats.messages_sent += encore.add(payload, properties, segment, connections);
-        if encore.has_rest() {
-            let (others, shards) = encore.take_rest();
-            let mut cast = cast(self);
-            for (session, subscription) in &others {
-                let identifiers = subscription.identifiers();
-                self.roster
-                    .deliver(*session, subscription, identifiers, false, &mut cast);
-            }
-            self.clock += 1;
-            let groups = SmallVec::new();
-            let stamp = (self.clock, false);
-            self.forward(publisher, &mut cast, &Wanted { shards, groups }, stamp);
-            self.roster.encore.put_back(others);
-        }
-        true
-    }
-
     /// Sets or deletes a topic's retained message, unless a later one is there.
     pub(super) fn set_retained(&mut self, now: Instant, message: &Arc<Message>, stamp: Stamp) {
         let timers = &mut self.timers;
@@ -153,11 +111,10 @@ impl Shard {
         {
             return;
         }
-        let topic = message.topic.clone();
         let mut cast = Cast::kept(message, now);
         self.fan_out(None, &mut cast);
         if is_plain {
-            self.roster.encore.expect(None, topic);
+            self.roster.encore.expect(None, cast.message());
         }
         for filter in groups {
             deliver_to_group(&mut self.roster, &self.subscriptions, filter, &mut cast);
@@ -243,7 +200,7 @@ impl Shard {
     }
 
     /// Hands the message to the other shards that want it, and to all of them if it is retained.
-    fn forward(
+    pub(super) fn forward(
         &mut self,
         publisher: Option<SessionKey>,
         cast: &mut Cast,

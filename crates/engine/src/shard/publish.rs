@@ -10,7 +10,6 @@
 
 use super::Shard;
 use super::fan_out::Routed;
-use crate::cast::Cast;
 use crate::end::{End, Violation};
 use crate::id::{ConnectionKey, MessageNumber, SessionKey};
 use crate::inflight::{Awaiting, Identifiers};
@@ -63,7 +62,7 @@ impl Shard {
         let message = Arc::new(self.message(now, publish, &topic));
         let routed = self.publish(now, Some(session), &message);
         if delivery == Delivery::AtMostOnce && !publish.retain {
-            self.roster.encore.expect(Some(session), topic);
+            self.roster.encore.expect(Some(session), &message);
         }
         match routed {
             Routed::RetainedFull => {
@@ -81,46 +80,6 @@ impl Shard {
             }
             Routed::ToSome => self.received(now, key, session, delivery, ReasonCode::Success),
         }
-    }
-
-    /// Whether the client goes on with what it has just published, so that nothing has to be decided anew.
-    fn is_repeated_at_once(
-        &mut self,
-        now: Instant,
-        key: ConnectionKey,
-        session: SessionKey,
-        publish: &Publish,
-    ) -> bool {
-        let Publish {
-            payload,
-            properties,
-            ..
-        } = publish;
-        if publish.delivery != Delivery::AtMostOnce || publish.retain {
-            return false;
-        }
-        let resolved;
-        let topic = match &publish.topic {
-            Some(topic) if properties.is_empty() => topic,
-            _ if properties.message_expiry_interval().is_some() => return false,
-            topic => {
-                let maximum = self.roster.settings.topic_alias_maximum;
-                let Some(connection) = self.roster.connections.get_mut(key) else {
-                    return false;
-                };
-                let aliases = &mut connection.aliases_in;
-                match aliases.resolve(topic.clone(), properties.topic_alias(), maximum) {
-                    Ok(topic) => {
-                        resolved = topic;
-                        &resolved
-                    }
-                    Err(_) => return false,
-                }
-            }
-        };
-        self.repeat(Some(session), (topic, payload, properties), |shard| {
-            Cast::fresh(Arc::new(shard.message(now, publish, topic)), now)
-        })
     }
 
     /// The message that it is.

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
-use weir_codec::{Connect, Output, Packet};
+use weir_codec::{Connect, Delivery, Output, Packet, Properties, Publish};
 use weir_engine::{ConnectionKey, Effect, End, Input, Instant, Lost, Remote, Shard, ShardId};
 
 /// How long a Keep-Alive or expiry may be late, as a busy machine is late.
@@ -56,14 +56,17 @@ impl Host {
 impl World<'_> {
     /// Hands an input to a shard, with everything that follows from it.
     pub(super) fn tell(&mut self, shard: usize, told: &Told<'_>, input: Input) {
+        self.log_told(shard, told);
+        let now = self.instant();
+        self.hosts[shard].shard.handle(now, input);
+        self.after(shard);
+    }
+
+    fn log_told(&mut self, shard: usize, told: &Told<'_>) {
         let now = self.now;
         self.trace.line(now, || format!("s{shard} <- {told:?}"));
         told.hash(shard, &mut self.trace);
         self.oracle.told(now, shard, told);
-        self.hosts[shard]
-            .shard
-            .handle(Instant::from_millis(now), input);
-        self.after(shard);
     }
 
     /// After anything was told to a shard: its effects, its flush, its alarm.
@@ -205,6 +208,9 @@ impl World<'_> {
             if self.mail_bytes > self.script.crowded_bytes {
                 return self.put(self.now + CROWDED_MILLIS, Event::Read { link: id });
             }
+            if self.take_encore(id, shard, key) {
+                continue;
+            }
             match self.links[id].decoder.next_packet() {
                 Ok(Some(packet)) => self.tell_packet(shard, id, key, packet),
                 Ok(None) => {
@@ -231,6 +237,37 @@ impl World<'_> {
                 }
             }
         }
+    }
+
+    /// Hands over the next packet as one that only goes on with what the last began, if it is one.
+    fn take_encore(&mut self, id: LinkId, shard: usize, key: ConnectionKey) -> bool {
+        let now = self.instant();
+        let engine = &mut self.hosts[shard].shard;
+        let Some(topic) = engine.encore_topic(key) else {
+            return false;
+        };
+        let mut payload = Bytes::new();
+        let is_taken = self.links[id].decoder.next_payload_if(&topic, |it| {
+            payload = Bytes::copy_from_slice(it);
+            engine.handle_encore(now, key, it)
+        });
+        if is_taken {
+            let packet = Packet::Publish(Publish {
+                dup: false,
+                retain: false,
+                delivery: Delivery::AtMostOnce,
+                topic: Some(topic),
+                payload,
+                properties: Properties::new(),
+            });
+            let told = Told::Packet {
+                link: id,
+                packet: &packet,
+            };
+            self.log_told(shard, &told);
+            self.after(shard);
+        }
+        is_taken
     }
 
     fn read_more(&mut self, id: LinkId, shard: usize, key: ConnectionKey) -> bool {

@@ -51,6 +51,11 @@ impl Link {
         }
     }
 
+    /// Whether each packet counts.
+    pub(super) fn is_measured(&self) -> bool {
+        self.pace.borrow().is_some()
+    }
+
     pub(super) fn is_resting(&self) -> bool {
         self.pace
             .borrow()
