@@ -67,6 +67,12 @@ impl Journal {
         self.changes.is_empty()
     }
 
+    /// The same, and whether no other shard was asked to keep anything.
+    #[inline]
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.changes.is_empty() && self.links.asked.is_empty() && self.links.caused_by.is_none()
+    }
+
     pub(crate) fn put(&mut self, record: Record) {
         self.changes.push(Change::Put(record));
     }

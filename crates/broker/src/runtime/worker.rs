@@ -355,17 +355,18 @@ impl Worker {
 
     /// After anything was told to the shard: its effects, its flush, its alarm.
     fn after(self: &Rc<Self>, now: Instant) {
-        loop {
-            let effect = self.shard.borrow_mut().poll_effect();
-            match effect {
-                Some(effect) => self.carry_out(now, effect),
-                None => break,
-            }
-        }
-        if self.shard.borrow().is_dirty() || self.post.is_waiting() {
+        let (is_dirty, next) = loop {
+            let mut shard = self.shard.borrow_mut();
+            let Some(effect) = shard.poll_effect() else {
+                break (shard.is_dirty(), shard.next_timeout());
+            };
+            // It may come back to the shard.
+            drop(shard);
+            self.carry_out(now, effect);
+        };
+        if is_dirty || self.post.is_waiting() {
             self.flush_soon();
         }
-        let next = self.shard.borrow().next_timeout();
         let armed = self.timer_at.get();
         if next.is_some_and(|next| armed.is_none_or(|armed| next < armed)) {
             self.timer_at.set(next);

@@ -12,9 +12,7 @@ use crate::inflight::Awaiting;
 use crate::input::Effect;
 use crate::message::Message;
 use crate::promises::{Debtor, Until};
-use crate::record::{
-    Key, Links, Record, RetainedRecord, SessionRecord, SubscriptionRecord, WillRecord,
-};
+use crate::record::{Key, Record, RetainedRecord, SessionRecord, SubscriptionRecord, WillRecord};
 use crate::retained::Stamp;
 use crate::session::{Session, Will};
 use crate::subscription::Subscription;
@@ -25,23 +23,26 @@ use weir_codec::{TopicFilter, TopicName};
 impl Shard {
     /// The step is over: what it changed goes to the store.
     pub(super) fn end_step(&mut self) {
-        let changes = self.roster.journal.take_changes();
-        let links = core::mem::take(&mut self.roster.journal.links);
-        if !changes.is_empty() || links != Links::default() {
-            let mark = self.promises.ask(Debtor::Store);
-            self.effects.push_back(Effect::Store {
-                ticket: StoreTicket(mark),
-                changes,
-                links,
-            });
-            for unsent in self.roster.journal.take_unsent() {
-                // Never given back at once: the store was only just asked.
-                let answer = Answer::Publish(unsent);
-                let _ = self.promises.hold(mark, Until::Kept, answer);
-            }
+        if !self.roster.journal.is_untouched() {
+            self.ask_store();
         }
         self.promises.end_step();
         self.roster.journal.mark = self.promises.step();
+    }
+
+    fn ask_store(&mut self) {
+        let journal = &mut self.roster.journal;
+        let mark = self.promises.ask(Debtor::Store);
+        self.effects.push_back(Effect::Store {
+            ticket: StoreTicket(mark),
+            changes: journal.take_changes(),
+            links: core::mem::take(&mut journal.links),
+        });
+        for unsent in journal.take_unsent() {
+            // Never given back at once: the store was only just asked.
+            let answer = Answer::Publish(unsent);
+            let _ = self.promises.hold(mark, Until::Kept, answer);
+        }
     }
 
     pub(super) fn handle_stored(&mut self, now: Instant, ticket: StoreTicket) {

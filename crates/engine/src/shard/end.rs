@@ -105,7 +105,14 @@ impl Shard {
     }
 
     /// Connections that something made impossible while it was delivered to them are told so and ended.
+    #[inline]
     pub(super) fn end_doomed(&mut self, now: Instant) {
+        if !self.roster.laggards.is_empty() || !self.roster.doomed.is_empty() {
+            self.see_to_doomed(now);
+        }
+    }
+
+    fn see_to_doomed(&mut self, now: Instant) {
         for (key, policy) in drain(&mut self.roster.laggards) {
             let connection = self.roster.connections.get(key);
             if let Some(session) = connection.and_then(Connection::session) {
