@@ -152,6 +152,7 @@ impl Metrics {
             ("slow_reader", dropped.slow_reader),
             ("too_large", dropped.too_large),
             ("refused", dropped.refused),
+            ("damaged", dropped.damaged),
             ("expired", stats.messages_expired),
         ];
         let help = "Messages that did not reach a session, or were not taken";

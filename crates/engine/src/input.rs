@@ -4,7 +4,8 @@
 //! and a simulation differ only in where inputs come from and what becomes of effects.
 
 use crate::end::{End, Lost, Refusal};
-use crate::id::{ConnectionKey, ShardId, StoreTicket};
+use crate::id::{ConnectionKey, MessageNumber, SessionKey, ShardId, StoreTicket};
+use crate::message::Message;
 use crate::permission::Permissions;
 use crate::record::{Change, Links};
 use crate::remote::Remote;
@@ -73,6 +74,13 @@ pub enum Input {
     },
     /// The store has no room, or has room again.
     StoreFull(bool),
+    /// The answer to [`Effect::Load`].
+    Loaded {
+        /// Whose queue.
+        session: SessionKey,
+        /// What was asked for, in that order; `None`: it is damaged, and lost.
+        messages: Vec<(MessageNumber, Option<Arc<Message>>)>,
+    },
     /// A message from another shard.
     Remote {
         /// Which shard.
@@ -214,6 +222,13 @@ pub enum Effect {
         changes: Vec<Change>,
         /// What other shards keep of the same thing.
         links: Links,
+    },
+    /// Read these messages, which are kept, and answer with [`Input::Loaded`]. A session asks for more when it was answered.
+    Load {
+        /// Whose queue they wait in.
+        session: SessionKey,
+        /// Which, in the order in which they are needed.
+        messages: Vec<MessageNumber>,
     },
     /// Send what is still to transmit, then close the transport with the reason's close code and text.
     Close {

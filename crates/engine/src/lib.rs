@@ -50,6 +50,7 @@ mod input;
 mod journal;
 mod label;
 mod message;
+mod parking;
 mod permission;
 mod promises;
 mod queue;
@@ -73,7 +74,7 @@ pub use end::{End, Lost, Refusal, Violation};
 pub use faults::{Fault, plant};
 pub use id::{ConnectionKey, MessageNumber, SessionKey, SessionNumber, ShardId, StoreTicket};
 pub use input::{Authentication, Credentials, Effect, Grant, Input, Report, Welcome};
-pub use message::Message;
+pub use message::{Message, Parked};
 pub use permission::{AllowAll, Asked, Coverage, Permissions, Refreshed};
 pub use record::{
     Change, DeliveryRecord, Key, Links, Record, RetainedRecord, SessionRecord, Stage,

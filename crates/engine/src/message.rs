@@ -28,6 +28,15 @@ pub struct Message {
     pub expires_at: Option<Instant>,
 }
 
+/// A message of which only the store has the content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parked {
+    /// Its number.
+    pub number: MessageNumber,
+    /// What [`Message::cost_bytes`] says of it.
+    pub cost_bytes: u32,
+}
+
 impl Message {
     /// A copy that shares nothing with the read buffer it came in.
     #[must_use]

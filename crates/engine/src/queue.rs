@@ -6,10 +6,20 @@
 //!
 //! A message that made room leaves a hole. Holes are swept up when they are the greater part, so nothing ever scans the queue
 //! for one message.
+//!
+//! What waits for a client that is away need not be in memory: once the store has it, it is *parked*, and loaded again bit
+//! by bit when the client takes it. The parked messages are one stretch of the queue: what was loaded is before it, what
+//! came since behind it.
 
-use crate::inflight::Envelope;
+mod parked;
+
+use crate::id::MessageNumber;
+use crate::inflight::{Envelope, KeptIdentifiers, Sequence};
+use crate::message::Message;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use parked::Stretch;
 use weir_codec::{Qos, TopicName};
 
 /// So many sums of missed messages are kept apart; of more, the one with the lowest identifier is forgotten.
@@ -27,13 +37,32 @@ pub(crate) struct Queue {
     first: u64,
     messages: usize,
     bytes: usize,
+    /// What is parked; on the heap, since most have nothing.
+    parked: Option<Box<Stretch>>,
     lossy: Option<Box<Lossy>>,
 }
 
+/// A message that waits, with what its session's subscriptions make of it.
 #[derive(Debug)]
-struct Waiting {
-    envelope: Envelope,
+pub(crate) struct Waiting {
+    pub(crate) content: Content,
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+    /// Of QoS 0, and may be lost for others.
     is_lossy: bool,
+    pub(crate) identifiers: KeptIdentifiers,
+    pub(crate) sequence: Option<Sequence>,
+}
+
+/// Where a waiting message is.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Here(Arc<Message>),
+    /// In the store.
+    Parked {
+        number: MessageNumber,
+        cost_bytes: u32,
+    },
 }
 
 /// The lossy ones among the waiting messages, and what was lost of them.
@@ -71,20 +100,20 @@ impl Queue {
         self.bytes
     }
 
-    /// Adds `envelope` unless that would exceed the room; returns whether it was taken.
-    #[must_use]
-    pub(crate) fn push(&mut self, envelope: Envelope, room: Room) -> bool {
-        if !self.has_room(cost_bytes(&envelope), room) && !fault!(QueueUnbounded) {
-            return false;
-        }
-        self.add(envelope, false);
-        true
+    /// Whether there is room for a message.
+    pub(crate) fn takes(&self, message: &Message, room: Room) -> bool {
+        self.has_room(message.cost_bytes(), room) || fault!(QueueUnbounded)
+    }
+
+    /// Adds what it takes.
+    pub(crate) fn push(&mut self, envelope: Envelope) {
+        self.add(Waiting::new(envelope, false));
     }
 
     /// Adds a lossy `envelope`, in the place of the one before of its topic if it is of those of which `only_latest` counts.
     /// Returns how many messages are lost for it, itself perhaps.
     pub(crate) fn push_lossy(&mut self, envelope: Envelope, only_latest: bool, room: Room) -> u64 {
-        let cost = cost_bytes(&envelope);
+        let cost = envelope.message.cost_bytes();
         let mut lost = 0;
         if only_latest && let Some(place) = self.place_of(&envelope.message.topic) {
             if let Some(earlier) = self.replace(place, envelope.clone(), room) {
@@ -110,13 +139,8 @@ impl Queue {
         if only_latest {
             lossy.latest.insert(envelope.message.topic.clone(), place);
         }
-        self.add(envelope, true);
+        self.add(Waiting::new(envelope, true));
         lost
-    }
-
-    /// What was added last.
-    pub(crate) fn back(&self) -> Option<&Envelope> {
-        Some(&self.waiting.back()?.as_ref()?.envelope)
     }
 
     /// Makes room for what will be added, and no more.
@@ -124,24 +148,21 @@ impl Queue {
         self.waiting.reserve_exact(messages);
     }
 
-    /// Adds what waited before the broker was started, whatever the limits are now.
-    pub(crate) fn restore(&mut self, envelope: Envelope) {
-        self.add(envelope, false);
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Waiting> {
+        self.waiting.iter().flatten()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Envelope> {
-        self.waiting
-            .iter()
-            .flatten()
-            .map(|waiting| &waiting.envelope)
+    pub(crate) fn front(&self) -> Option<&Waiting> {
+        self.waiting.front()?.as_ref()
     }
 
-    pub(crate) fn front(&self) -> Option<&Envelope> {
-        Some(&self.waiting.front()?.as_ref()?.envelope)
-    }
-
+    /// Takes the first message, unless it is parked.
     pub(crate) fn pop(&mut self) -> Option<Envelope> {
-        let envelope = self.take(self.first)?;
+        let envelope = match self.is_parked(self.first) {
+            true if fault!(ParkedOvertaken) => self.take(self.end() - 1)?.opened()?,
+            true => return None,
+            false => self.take(self.first)?.opened()?,
+        };
         if let Some(lossy) = &mut self.lossy {
             while lossy
                 .places
@@ -177,14 +198,20 @@ impl Queue {
 
     /// Forgets QoS 0 messages, and what was lost of them: they do not outlive the connection.
     pub(crate) fn drop_at_most_once(&mut self) {
-        self.retain(|envelope| envelope.qos != Qos::AtMostOnce);
+        self.retain(|waiting, _| waiting.qos != Qos::AtMostOnce);
         self.lossy = None;
     }
 
-    /// Forgets all messages but these.
-    pub(crate) fn retain(&mut self, mut keeps: impl FnMut(&Envelope) -> bool) {
-        for place in self.first..self.first + self.waiting.len() as u64 {
-            if self.at(place).is_some_and(|envelope| !keeps(envelope)) {
+    /// Forgets all messages but these, and the parked ones: who may have those is asked when they are loaded.
+    pub(crate) fn retain(&mut self, mut keeps: impl FnMut(&Waiting, &Message) -> bool) {
+        for place in self.first..self.end() {
+            if self
+                .at(place)
+                .is_some_and(|waiting| match &waiting.content {
+                    Content::Here(message) => !keeps(waiting, message),
+                    Content::Parked { .. } => false,
+                })
+            {
                 let _ = self.take(place);
             }
         }
@@ -200,9 +227,19 @@ impl Queue {
         self.has_room(cost, room) && lossy_bytes + cost <= room.lossy_bytes
     }
 
-    fn at(&self, place: u64) -> Option<&Envelope> {
+    /// The place behind the last.
+    fn end(&self) -> u64 {
+        self.first + self.waiting.len() as u64
+    }
+
+    fn at(&self, place: u64) -> Option<&Waiting> {
         let index = usize::try_from(place.checked_sub(self.first)?).ok()?;
-        Some(&self.waiting.get(index)?.as_ref()?.envelope)
+        self.waiting.get(index)?.as_ref()
+    }
+
+    fn at_mut(&mut self, place: u64) -> Option<&mut Waiting> {
+        let index = usize::try_from(place.checked_sub(self.first)?).ok()?;
+        self.waiting.get_mut(index)?.as_mut()
     }
 
     /// Where the message waits that a newer one of this topic takes the place of.
@@ -211,8 +248,9 @@ impl Queue {
     }
 
     /// Puts a message in the place of an earlier one, which is returned; `None`: there is no room for it.
-    fn replace(&mut self, place: u64, envelope: Envelope, room: Room) -> Option<Envelope> {
-        let (before, after) = (cost_bytes(self.at(place)?), cost_bytes(&envelope));
+    fn replace(&mut self, place: u64, envelope: Envelope, room: Room) -> Option<Waiting> {
+        let before = self.at(place)?.cost_bytes();
+        let after = envelope.message.cost_bytes();
         let lossy = self.lossy.as_mut()?;
         let bytes = self.bytes - before + after;
         let lossy_bytes = lossy.bytes - before + after;
@@ -220,10 +258,10 @@ impl Queue {
         if after > before && (bytes > room.bytes || lossy_bytes > room.lossy_bytes) {
             return None;
         }
-        let index = usize::try_from(place.checked_sub(self.first)?).ok()?;
-        let waiting = self.waiting.get_mut(index)?.as_mut()?;
-        (self.bytes, lossy.bytes) = (bytes, lossy_bytes);
-        Some(core::mem::replace(&mut waiting.envelope, envelope))
+        lossy.bytes = lossy_bytes;
+        self.bytes = bytes;
+        let waiting = self.at_mut(place)?;
+        Some(core::mem::replace(waiting, Waiting::new(envelope, true)))
     }
 
     /// Takes the oldest lossy message out; returns whether there was one.
@@ -241,38 +279,41 @@ impl Queue {
 
     /// Takes a message out that the client will miss; returns how many that is.
     fn lose(&mut self, place: u64) -> u64 {
-        let Some(envelope) = self.take(place) else {
+        let Some(waiting) = self.take(place) else {
             return 0;
         };
-        self.miss(envelope.identifiers.list(), 1);
+        self.miss(waiting.identifiers.list(), 1);
         1
     }
 
-    fn add(&mut self, envelope: Envelope, is_lossy: bool) {
-        self.bytes += cost_bytes(&envelope);
+    fn add(&mut self, waiting: Waiting) {
+        self.bytes += waiting.cost_bytes();
         self.messages += 1;
-        self.waiting.push_back(Some(Waiting { envelope, is_lossy }));
+        self.waiting.push_back(Some(waiting));
     }
 
-    fn take(&mut self, place: u64) -> Option<Envelope> {
+    fn take(&mut self, place: u64) -> Option<Waiting> {
         let index = usize::try_from(place.checked_sub(self.first)?).ok()?;
-        let Waiting { envelope, is_lossy } = self.waiting.get_mut(index)?.take()?;
-        let cost = cost_bytes(&envelope);
+        let waiting = self.waiting.get_mut(index)?.take()?;
+        let cost = waiting.cost_bytes();
         self.messages -= 1;
         if !fault!(QueueForgetsRoom) {
             self.bytes -= cost;
         }
-        if let (true, Some(lossy)) = (is_lossy, &mut self.lossy) {
+        if let (true, Some(lossy)) = (waiting.is_lossy, &mut self.lossy) {
             lossy.bytes -= cost;
-            if lossy.latest.get(&envelope.message.topic) == Some(&place) {
-                lossy.latest.remove(&envelope.message.topic);
+            if let Content::Here(message) = &waiting.content
+                && lossy.latest.get(&message.topic) == Some(&place)
+            {
+                lossy.latest.remove(&message.topic);
             }
         }
         while let Some(None) = self.waiting.front() {
             self.waiting.pop_front();
             self.first += 1;
         }
-        Some(envelope)
+        self.trim_stretch();
+        Some(waiting)
     }
 
     fn sweep(&mut self) {
@@ -283,30 +324,80 @@ impl Queue {
 
     /// Closes all holes: who stands behind one gets another place.
     fn close_ranks(&mut self) {
+        let end = self.end();
         let ranks = core::mem::take(&mut self.waiting);
         let mut lossy = self.lossy.as_mut();
         if let Some(lossy) = &mut lossy {
             lossy.places.clear();
         }
+        let mut stretch = self.parked.as_mut();
         for (before, waiting) in (self.first..).zip(ranks) {
+            let now = self.first + self.waiting.len() as u64;
+            if let Some(stretch) = &mut stretch {
+                stretch.moved(before, now);
+            }
             let Some(waiting) = waiting else {
                 continue;
             };
-            let now = self.first + self.waiting.len() as u64;
-            if let (true, Some(lossy)) = (waiting.is_lossy, &mut lossy) {
+            if let (true, Some(lossy), Content::Here(message)) =
+                (waiting.is_lossy, &mut lossy, &waiting.content)
+            {
                 lossy.places.push_back(now);
-                let latest = lossy.latest.get_mut(&waiting.envelope.message.topic);
+                let latest = lossy.latest.get_mut(&message.topic);
                 if let Some(place) = latest.filter(|place| **place == before) {
                     *place = now;
                 }
             }
             self.waiting.push_back(Some(waiting));
         }
+        let now = self.end();
+        if let Some(stretch) = &mut self.parked {
+            stretch.moved(end, now);
+        }
     }
 }
 
-fn cost_bytes(envelope: &Envelope) -> usize {
-    envelope.message.cost_bytes()
+impl Waiting {
+    fn new(envelope: Envelope, is_lossy: bool) -> Self {
+        Self {
+            content: Content::Here(envelope.message),
+            qos: envelope.qos,
+            retain: envelope.retain,
+            is_lossy,
+            identifiers: envelope.identifiers,
+            sequence: envelope.sequence,
+        }
+    }
+
+    /// The number of its message.
+    pub(crate) fn number(&self) -> MessageNumber {
+        match &self.content {
+            Content::Here(message) => message.number,
+            Content::Parked { number, .. } => *number,
+        }
+    }
+
+    /// The message and what goes with it; `None`: it is parked.
+    fn opened(self) -> Option<Envelope> {
+        let Content::Here(message) = self.content else {
+            return None;
+        };
+        Some(Envelope {
+            message,
+            qos: self.qos,
+            retain: self.retain,
+            identifiers: self.identifiers,
+            sequence: self.sequence,
+        })
+    }
+
+    /// What it is counted with in the queue.
+    fn cost_bytes(&self) -> usize {
+        match &self.content {
+            Content::Here(message) => message.cost_bytes(),
+            Content::Parked { cost_bytes, .. } => *cost_bytes as usize,
+        }
+    }
 }
 
 /// Messages are counted for their subscription: by its identifier, those without one together.

@@ -12,6 +12,7 @@ use crate::end::End;
 use crate::id::{ConnectionKey, Numbers, SessionKey};
 use crate::inflight::{Awaiting, Envelope};
 use crate::journal::Journal;
+use crate::parking::Parking;
 use crate::queue::Room;
 use crate::retained::Retained;
 use crate::sending::{Shape, Share, count, has_room, has_window, publish, resend};
@@ -53,6 +54,7 @@ pub(crate) struct Roster {
     pub(crate) laggards: Vec<(ConnectionKey, SlowReader)>,
     /// Connections that can't go on, and why: to be ended.
     pub(crate) doomed: Vec<(ConnectionKey, End)>,
+    pub(crate) parking: Parking,
 }
 
 impl Roster {
@@ -69,6 +71,7 @@ impl Roster {
             now: Instant::default(),
             laggards: Vec::new(),
             doomed: Vec::new(),
+            parking: Parking::default(),
         }
     }
 
@@ -176,6 +179,7 @@ impl Roster {
         }
         self.pump_resend(key, to, now);
         self.pump_queue(key, to, now);
+        self.load(to);
         if self.wants_replay(key, to)
             && let Some(connection) = self.connections.get_mut(key)
             && !connection.is_replaying
@@ -263,7 +267,7 @@ impl Roster {
         if !session.resend.is_empty() {
             return;
         }
-        while let Some(qos) = session.queue.front().map(|envelope| envelope.qos) {
+        while let Some(qos) = session.queue.front().map(|waiting| waiting.qos) {
             if !has_room(&self.settings, connection)
                 || !has_window(&self.settings, session, connection, qos)
             {
@@ -383,15 +387,21 @@ impl Roster {
             let lost = session.queue.push_lossy(envelope, only_latest, room);
             return self.count_lost(to, policy, lost);
         }
-        if session.queue.push(envelope, room) {
-            if let Some(envelope) = session.queue.back()
-                && envelope.sequence.is_some()
+        if session.queue.takes(&envelope.message, room) {
+            if let Some(sequence) = envelope.sequence
                 && !fault!(QueuedNotRecorded)
             {
                 self.journal.put_message(&envelope.message);
-                self.journal.put_delivery(session.number, envelope, None);
+                self.journal.put_delivery(session.number, &envelope, None);
+                if session.connection.is_none() && fault!(ParkedTooEarly) {
+                    session.queue.push(envelope);
+                    return session.queue.park(sequence);
+                }
+                if session.connection.is_none() {
+                    self.parking.note(self.journal.mark, to, sequence);
+                }
             }
-            return;
+            return session.queue.push(envelope);
         }
         match policy {
             Some(policy @ SlowReader::DropNewest) => {

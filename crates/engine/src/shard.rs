@@ -152,6 +152,7 @@ impl Shard {
             Input::Remote { from, remote } => self.handle_remote(now, from, remote),
             Input::Stored { ticket } => self.handle_stored(now, ticket),
             Input::StoreFull(is_full) => self.roster.journal.is_full = is_full,
+            Input::Loaded { session, messages } => self.roster.loaded(session, messages, now),
             Input::Timeout => self.handle_timeout(now),
             Input::Shutdown => self.handle_shutdown(now),
         }

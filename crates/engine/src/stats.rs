@@ -43,6 +43,8 @@ pub struct Dropped {
     pub too_large: u64,
     /// The publisher was told that it was not taken, or not retained.
     pub refused: u64,
+    /// It waited for its client in the store, and was damaged there.
+    pub damaged: u64,
 }
 
 impl core::ops::AddAssign for Stats {
@@ -69,6 +71,7 @@ impl core::ops::AddAssign for Dropped {
         self.slow_reader += other.slow_reader;
         self.too_large += other.too_large;
         self.refused += other.refused;
+        self.damaged += other.damaged;
     }
 }
 

@@ -190,7 +190,7 @@ impl Oracle {
             Told::Remote { from, remote } => self.mail_came(*from, shard, remote),
             Told::StoreFull(is_full) => self.durable.full[shard] = *is_full,
             Told::Timeout => self.timers(shard),
-            Told::Stored(_) | Told::Transmit => {}
+            Told::Stored(_) | Told::Loaded(_) | Told::Transmit => {}
         }
     }
 
@@ -223,6 +223,7 @@ impl Oracle {
             (Effect::Respond { data, .. }, Some(link)) => self.responded(link, data),
             (Effect::Contested { is_news, .. }, Some(link)) => self.contested(link, *is_news),
             (Effect::Store { changes, .. }, _) => self.asked(changes),
+            (Effect::Load { messages, .. }, _) => self.loads(messages),
             (effect, None) => {
                 self.fail(format!("{effect:?} for a connection that does not exist"));
             }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use weir_engine::{Change, Instant, Key, Message, MessageNumber, Record};
+use weir_engine::{Change, Instant, Key, Message, MessageNumber, Record, Stage};
 
 /// Records by their keys, and the messages they name.
 #[derive(Clone, Debug, Default)]
@@ -95,8 +95,9 @@ impl Table {
         self.records.len() + self.messages.len()
     }
 
-    /// The first difference from what all shards say they have.
-    pub(crate) fn differs_from(&self, inventory: Vec<Record>) -> Option<String> {
+    /// The first difference from what all shards say they have. What waits in a queue may be in the store alone, once it is
+    /// `kept` there.
+    pub(crate) fn differs_from(&self, inventory: Vec<Record>, kept: &Self) -> Option<String> {
         let mut found = BTreeMap::new();
         let mut messages = BTreeMap::new();
         for record in inventory {
@@ -120,15 +121,24 @@ impl Table {
         if let Some((_, record)) = found.pop_first() {
             return Some(format!("the store lacks {record:?}"));
         }
-        let mut pairs = self.messages.iter().zip(&messages);
-        let wrong = pairs.find(|(a, b)| a != b);
-        if wrong.is_some() || self.messages.len() != messages.len() {
-            let (kept, held) = (self.messages.len(), messages.len());
-            return Some(format!(
-                "the store keeps {kept} messages, the shards hold {held}; {wrong:?}"
-            ));
+        let wrong = messages
+            .iter()
+            .find(|(number, message)| self.messages.get(number) != Some(message));
+        if let Some(wrong) = wrong {
+            return Some(format!("the shards hold {wrong:?}, the store does not"));
         }
-        None
+        let may_be_parked = |record: &Record| match record {
+            Record::Delivery(it) => match it.stage {
+                Stage::Queued(number) => kept.messages.contains_key(&number),
+                Stage::Sent(..) | Stage::Released(_) => false,
+            },
+            _ => false,
+        };
+        let records = self.records.values().filter(|it| !may_be_parked(it));
+        let lacking = records
+            .filter_map(Record::names)
+            .find(|number| !messages.contains_key(number));
+        lacking.map(|number| format!("no shard has {number:?}, and the store does not keep it"))
     }
 }
 

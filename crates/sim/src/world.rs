@@ -26,7 +26,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use weir_codec::{Connect, Packet};
-use weir_engine::{ConnectionKey, Instant, Lost, Remote, StoreTicket};
+use weir_engine::{ConnectionKey, Instant, Lost, MessageNumber, Remote, SessionKey, StoreTicket};
 use weir_store::Recovered;
 
 /// Virtual time starts here: long before anything, so that a wall clock that jumps finds nothing before the beginning.
@@ -156,6 +156,12 @@ pub(crate) enum Event {
     Committed,
     /// A shard hears of it.
     Stored { shard: usize, ticket: StoreTicket },
+    /// The store reads back what a session asks for.
+    Load {
+        shard: usize,
+        session: SessionKey,
+        numbers: Vec<MessageNumber>,
+    },
     /// The store has room again.
     Room,
     /// The broker has stopped, and is started again after so many milliseconds.
@@ -182,6 +188,7 @@ impl Event {
             | Self::Commit
             | Self::Committed
             | Self::Stored { .. }
+            | Self::Load { .. }
             | Self::Room
             | Self::Stopped { .. } => true,
             Self::Step(_)
@@ -307,6 +314,11 @@ impl<'a> World<'a> {
             Event::Commit => self.commit(),
             Event::Committed => self.committed(),
             Event::Stored { shard, ticket } => self.stored(shard, ticket),
+            Event::Load {
+                shard,
+                session,
+                numbers,
+            } => self.load(shard, session, &numbers),
             Event::Room => self.has_room_again(),
             Event::Stopped {
                 down_millis,

@@ -118,6 +118,7 @@ fn recover(path: &Path) {
     shard.restore(
         weir_engine::Instant::default(),
         &recovered.records,
+        &[],
         recovered.next_number,
     );
     println!(

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use weir_auth::Presented;
 use weir_codec::{Connect, Decoder};
-use weir_engine::{Instant, Remote, ShardId, StoreTicket};
+use weir_engine::{Instant, Message, MessageNumber, Remote, SessionKey, ShardId, StoreTicket};
 
 use super::doorkeeper::{Admission, Place};
 use super::peer::Peer;
@@ -39,6 +39,8 @@ pub(crate) enum Mail {
     Stored(StoreTicket),
     /// The store has no room, or has room again.
     StoreFull(bool),
+    /// What a session asked for, read back.
+    Loaded(SessionKey, Vec<(MessageNumber, Option<Arc<Message>>)>),
     /// End all connections, and say when nothing is under way any more.
     Shutdown,
     /// Nothing is under way in any shard: stop.

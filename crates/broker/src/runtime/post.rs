@@ -5,7 +5,7 @@
 use super::mailbox::{Mail, Mailboxes};
 use super::storage::Storage;
 use std::cell::{Cell, RefCell};
-use weir_engine::{Change, Links, Remote, ShardId, StoreTicket};
+use weir_engine::{Change, Links, MessageNumber, Remote, SessionKey, ShardId, StoreTicket};
 use weir_store::Part;
 
 /// The outgoing post of one shard.
@@ -47,6 +47,13 @@ impl Post {
             links,
         });
         self.is_waiting.set(true);
+    }
+
+    /// The store is to read this, at once.
+    pub(crate) fn load(&self, session: SessionKey, messages: Vec<MessageNumber>) {
+        if let Some(storage) = &self.storage {
+            storage.read(self.from, session, messages);
+        }
     }
 
     /// Tells another shard at once.

@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use std::{fmt, fs, io, thread};
 use weir_admin::StoreLoad;
-use weir_engine::{Change, Links, Record, ShardId, StoreTicket};
+use weir_engine::{Change, Links, MessageNumber, Record, SessionKey, ShardId, StoreTicket};
 use weir_store::{Files, Part, Recovered, Store, StoreError, Together};
 
 use super::clock::Clock;
@@ -35,8 +35,18 @@ const CLEANING_PAUSE: Duration = Duration::from_millis(20);
 /// The way to the store's thread. The thread ends when all of these are gone, after its last commit.
 #[derive(Clone)]
 pub(crate) struct Storage {
-    parts: Sender<Vec<Part>>,
+    errands: Sender<Errand>,
     load: Arc<Load>,
+}
+
+/// What the store's thread is asked for.
+enum Errand {
+    Keep(Vec<Part>),
+    Read {
+        shard: ShardId,
+        session: SessionKey,
+        messages: Vec<MessageNumber>,
+    },
 }
 
 /// How the store is doing.
@@ -104,7 +114,7 @@ impl Opened {
         clock: Clock,
         mailboxes: Mailboxes,
     ) -> io::Result<(Storage, thread::JoinHandle<()>)> {
-        let (sender, parts) = channel();
+        let (sender, errands) = channel();
         let load = Arc::<Load>::default();
         let mut keeper = Keeper {
             store: self.store,
@@ -123,9 +133,9 @@ impl Opened {
         keeper.commit();
         let thread = thread::Builder::new()
             .name("store".into())
-            .spawn(move || keeper.run(&parts))?;
+            .spawn(move || keeper.run(&errands))?;
         let storage = Storage {
-            parts: sender,
+            errands: sender,
             load,
         };
         Ok((storage, thread))
@@ -138,8 +148,21 @@ impl Storage {
         self.load
             .waiting_bytes
             .fetch_add(cost_bytes, Ordering::Relaxed);
+        self.ask(Errand::Keep(parts));
+    }
+
+    /// The answer goes to the shard.
+    pub(crate) fn read(&self, shard: ShardId, session: SessionKey, messages: Vec<MessageNumber>) {
+        self.ask(Errand::Read {
+            shard,
+            session,
+            messages,
+        });
+    }
+
+    fn ask(&self, errand: Errand) {
         // It has ended with an error of its own: so will the process.
-        let _ = self.parts.send(parts);
+        let _ = self.errands.send(errand);
     }
 
     /// Whether so much waits for the disk that no more should be taken in.
@@ -204,15 +227,15 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn run(mut self, parts: &Receiver<Vec<Part>>) {
+    fn run(mut self, errands: &Receiver<Errand>) {
         loop {
-            match self.next(parts) {
+            match self.next(errands) {
                 Ok(first) => {
-                    let mut gathered_bytes = self.gather(first);
+                    let mut gathered_bytes = self.run_errand(first);
                     while gathered_bytes < GROUP_BYTES
-                        && let Ok(more) = parts.try_recv()
+                        && let Ok(more) = errands.try_recv()
                     {
-                        gathered_bytes += self.gather(more);
+                        gathered_bytes += self.run_errand(more);
                     }
                     self.stage();
                 }
@@ -223,8 +246,8 @@ impl Keeper {
         }
     }
 
-    /// Waits for batches, or until there is something else to do.
-    fn next(&self, parts: &Receiver<Vec<Part>>) -> Result<Vec<Part>, RecvTimeoutError> {
+    /// Waits for errands, or until there is something else to do.
+    fn next(&self, errands: &Receiver<Errand>) -> Result<Errand, RecvTimeoutError> {
         let pause = match self.sync_interval {
             _ if self.is_full => Some(FULL_PAUSE),
             _ if self.store.wants_cleaning() => Some(CLEANING_PAUSE),
@@ -232,9 +255,38 @@ impl Keeper {
             None => None,
         };
         match pause {
-            Some(pause) => parts.recv_timeout(pause),
-            None => parts.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(pause) => errands.recv_timeout(pause),
+            None => errands.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
+    }
+
+    /// Takes in what is to be kept, or reads back what was; returns the bytes of it.
+    fn run_errand(&mut self, errand: Errand) -> usize {
+        match errand {
+            Errand::Keep(parts) => self.gather(parts),
+            Errand::Read {
+                shard,
+                session,
+                messages,
+            } => self.read(shard, session, &messages),
+        }
+    }
+
+    /// Reads messages back; returns their bytes.
+    fn read(&mut self, shard: ShardId, session: SessionKey, numbers: &[MessageNumber]) -> usize {
+        let loaded = match self.store.load(numbers) {
+            Ok(loaded) => loaded,
+            Err(error) => end_process(&error),
+        };
+        for damaged in &loaded.damaged {
+            tracing::error!("{damaged}");
+        }
+        let found = loaded.messages.iter().flatten();
+        let loaded_bytes = found.map(|message| message.cost_bytes()).sum();
+        let messages = numbers.iter().copied().zip(loaded.messages).collect();
+        self.mailboxes
+            .send(usize::from(shard.0), Mail::Loaded(session, messages));
+        loaded_bytes
     }
 
     /// Takes parts in; returns their bytes.

@@ -115,7 +115,7 @@ pub(crate) fn run(start: Start, mailbox: Mailbox) {
     let id = ShardId(u16::try_from(shard).unwrap_or(u16::MAX));
     let mut engine = Shard::new(id, shards, settings, seed);
     if let Some((records, first_number)) = restored {
-        engine.restore(shared.clock.now(), &records, first_number);
+        engine.restore(shared.clock.now(), &records, &[], first_number);
     }
     let worker = Rc::new(Worker {
         index: shard,
@@ -228,6 +228,9 @@ impl Worker {
             Mail::PermissionsChanged => self.handle(now, Input::PermissionsChanged),
             Mail::Stored(ticket) => self.handle(now, Input::Stored { ticket }),
             Mail::StoreFull(is_full) => self.handle(now, Input::StoreFull(is_full)),
+            Mail::Loaded(session, messages) => {
+                self.handle(now, Input::Loaded { session, messages });
+            }
             Mail::Shutdown => {
                 spawn_local(ending::run(Rc::clone(self)));
             }
@@ -423,6 +426,7 @@ impl Worker {
                 changes,
                 links,
             } => self.post.store(ticket, changes, links),
+            Effect::Load { session, messages } => self.post.load(session, messages),
             Effect::Close { connection, end } => self.close(now, connection, end),
         }
     }

@@ -35,9 +35,28 @@ fn envelope(topic: &str, payload: &str, qos: Qos, identifier: u32) -> Envelope {
     }
 }
 
-fn words(envelope: &Envelope) -> String {
-    let payload = core::str::from_utf8(&envelope.message.payload).unwrap();
-    format!("{} {payload}", envelope.message.topic.as_str())
+fn words(message: &Message) -> String {
+    let payload = core::str::from_utf8(&message.payload).unwrap();
+    format!("{} {payload}", message.topic.as_str())
+}
+
+fn words_of(waiting: &Waiting) -> String {
+    match &waiting.content {
+        Content::Here(message) => words(message),
+        Content::Parked { .. } => panic!("nothing was parked"),
+    }
+}
+
+fn cost_bytes(envelope: &Envelope) -> usize {
+    envelope.message.cost_bytes()
+}
+
+fn push(queue: &mut Queue, envelope: Envelope) -> bool {
+    let takes = queue.takes(&envelope.message, ROOM);
+    if takes {
+        queue.push(envelope);
+    }
+    takes
 }
 
 /// The same, without cleverness.
@@ -140,7 +159,7 @@ fn it_holds_what_a_naive_list_holds() {
             match dice.roll(8 + emptying) {
                 0 => {
                     let envelope = envelope(&topic, &payload, Qos::AtLeastOnce, identifier);
-                    assert_eq!(queue.push(envelope.clone(), ROOM), naive.push(envelope));
+                    assert_eq!(push(&mut queue, envelope.clone()), naive.push(envelope));
                 }
                 1..=3 => {
                     let envelope = envelope(&topic, &payload, Qos::AtMostOnce, identifier);
@@ -157,21 +176,25 @@ fn it_holds_what_a_naive_list_holds() {
                     assert_eq!(missed, naive.missed.remove(&identifier).unwrap_or(0));
                 }
                 8 => {
-                    let keeps = |envelope: &Envelope| envelope.message.topic.as_str() != topic;
-                    queue.retain(keeps);
-                    naive.waiting.retain(|(envelope, ..)| keeps(envelope));
+                    let keeps = |message: &Message| message.topic.as_str() != topic;
+                    queue.retain(|_, message| keeps(message));
+                    naive
+                        .waiting
+                        .retain(|(envelope, ..)| keeps(&envelope.message));
                 }
                 _ => {
                     let oldest = (!naive.waiting.is_empty()).then(|| naive.waiting.remove(0).0);
-                    assert_eq!(queue.front().map(words), oldest.as_ref().map(words));
-                    assert_eq!(queue.pop().as_ref().map(words), oldest.as_ref().map(words));
+                    let oldest = oldest.map(|oldest| words(&oldest.message));
+                    assert_eq!(queue.front().map(words_of), oldest);
+                    let popped = queue.pop();
+                    assert_eq!(popped.map(|popped| words(&popped.message)), oldest);
                 }
             }
-            let listed: Vec<_> = queue.iter().map(words).collect();
+            let listed: Vec<_> = queue.iter().map(words_of).collect();
             let expected: Vec<_> = naive
                 .waiting
                 .iter()
-                .map(|(envelope, ..)| words(envelope))
+                .map(|(envelope, ..)| words(&envelope.message))
                 .collect();
             assert_eq!(listed, expected, "seed {seed}, step {step}");
             assert_eq!(
@@ -187,7 +210,7 @@ fn it_holds_what_a_naive_list_holds() {
 #[test]
 fn a_stream_of_lossy_messages_behind_one_that_waits_takes_no_more_and_more_memory() {
     let mut queue = Queue::default();
-    assert!(queue.push(envelope("first", "x", Qos::AtLeastOnce, 0), ROOM));
+    queue.push(envelope("first", "x", Qos::AtLeastOnce, 0));
     for n in 0..100_000 {
         let topic = format!("t/{}", n % 50);
         let _ = queue.push_lossy(envelope(&topic, "x", Qos::AtMostOnce, 0), n % 3 == 0, ROOM);
@@ -195,7 +218,92 @@ fn a_stream_of_lossy_messages_behind_one_that_waits_takes_no_more_and_more_memor
     assert!(queue.waiting.len() <= 2 * ROOM.messages + FEW_HOLES);
     let lossy = queue.lossy.as_ref().unwrap();
     assert!(lossy.places.len() <= queue.waiting.len() && lossy.latest.len() <= queue.len());
-    assert_eq!(queue.pop().as_ref().map(words).as_deref(), Some("first x"));
+    let first = queue.pop().unwrap();
+    assert_eq!(words(&first.message), "first x");
+}
+
+/// A message that is in the store, with the same number as its sequence.
+fn kept(number: u64, payload_bytes: u64) -> Envelope {
+    let payload = "x".repeat(usize::try_from(payload_bytes).unwrap());
+    let mut envelope = envelope("t", &payload, Qos::AtLeastOnce, 0);
+    Arc::make_mut(&mut envelope.message).number = MessageNumber(number);
+    envelope.sequence = Sequence::new(number);
+    envelope
+}
+
+/// Away and back at random, with answers that come late, or in between.
+#[test]
+fn what_is_parked_comes_back_in_its_place() {
+    for seed in 0..200 {
+        let (mut queue, mut dice) = (Queue::default(), Dice(seed));
+        let (mut stored, mut expected) = (BTreeMap::new(), VecDeque::new());
+        let (mut is_away, mut asked) = (false, Vec::new());
+        for number in 1..400 {
+            match dice.roll(6) {
+                0..=2 => {
+                    let envelope = kept(number, dice.roll(3) * 30_000);
+                    stored.insert(number, Arc::clone(&envelope.message));
+                    expected.push_back(number);
+                    queue.push(envelope);
+                    if !is_away {
+                        let lossy = self::envelope("q0", "", Qos::AtMostOnce, 0);
+                        queue.push_lossy(lossy, dice.roll(2) == 0, ROOM);
+                    }
+                }
+                3 if is_away => is_away = false,
+                3 => {
+                    is_away = true;
+                    queue.drop_at_most_once();
+                }
+                4 if is_away => {
+                    let newest = dice.roll(number).max(1);
+                    queue.park(Sequence::new(newest).unwrap());
+                    let parked = |waiting: &Waiting| match waiting.content {
+                        Content::Here(_) => waiting.sequence.unwrap().get() > newest,
+                        Content::Parked { .. } => true,
+                    };
+                    let is_older = queue.parked.is_none();
+                    assert!(is_older || queue.iter().all(parked), "seed {seed}");
+                }
+                4 => {
+                    while queue.front().is_some_and(|it| it.sequence.is_none()) {
+                        queue.pop();
+                    }
+                    if let Some(envelope) = queue.pop() {
+                        let number = expected.pop_front();
+                        assert_eq!(Some(envelope.message.number.0), number, "seed {seed}");
+                    }
+                    asked.extend(queue.next_to_load());
+                }
+                _ => {
+                    queue.has_loaded();
+                    for number in core::mem::take(&mut asked) {
+                        let message = Some(Arc::clone(&stored[&number.0]));
+                        if !is_away {
+                            assert_eq!(queue.loaded(number, message), None);
+                        }
+                    }
+                }
+            }
+            let numbers = queue.iter().filter(|it| it.sequence.is_some());
+            let numbers: VecDeque<u64> = numbers.map(|it| it.number().0).collect();
+            assert_eq!(numbers, expected, "seed {seed}");
+            let bytes: usize = queue.iter().map(Waiting::cost_bytes).sum();
+            assert_eq!(queue.bytes(), bytes, "seed {seed}");
+            for place in queue.first..queue.end() {
+                let Some(waiting) = queue.at(place) else {
+                    continue;
+                };
+                let is_parked = matches!(waiting.content, Content::Parked { .. });
+                assert_eq!(queue.is_parked(place), is_parked, "seed {seed}, {place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_entry_of_a_long_queue_is_small() {
+    assert_eq!(size_of::<Option<Waiting>>(), 40);
 }
 
 #[test]

@@ -26,6 +26,9 @@ impl Shard {
         if !self.roster.journal.is_untouched() {
             self.ask_store();
         }
+        for (session, messages) in self.roster.parking.take_asked() {
+            self.effects.push_back(Effect::Load { session, messages });
+        }
         self.promises.end_step();
         self.roster.journal.mark = self.promises.step();
     }
@@ -47,6 +50,7 @@ impl Shard {
 
     pub(super) fn handle_stored(&mut self, now: Instant, ticket: StoreTicket) {
         self.promises.answered_up_to(Debtor::Store, ticket.0);
+        self.roster.park(ticket);
         self.give_all(now);
     }
 
@@ -99,7 +103,7 @@ impl Shard {
             Awaiting::Publish(envelope) => envelope.sequence,
             Awaiting::Release(sequence) => *sequence,
         });
-        let queued = session.queue.iter().map(|envelope| envelope.sequence);
+        let queued = session.queue.iter().map(|waiting| waiting.sequence);
         for sequence in inflight.chain(queued) {
             journal.delete_delivery(Some(number), sequence);
         }

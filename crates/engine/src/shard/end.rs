@@ -150,6 +150,7 @@ impl Shard {
         }
         // [MQTT-3.1.2-23]: it is kept, for its Session Expiry Interval.
         be_absent(session, now);
+        self.roster.park_later(key);
         if !fault!(AbsenceNotRecorded) {
             self.record_session(key, Some(now));
         }

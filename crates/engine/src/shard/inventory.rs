@@ -4,8 +4,8 @@
 //! that whoever wants to know whether the two agree can compare them.
 
 use super::Shard;
-use crate::inflight::{Awaiting, Envelope};
-use crate::message::Message;
+use crate::inflight::Awaiting;
+use crate::queue::Content;
 use crate::record::{
     DeliveryRecord, Record, RetainedRecord, SessionRecord, Stage, SubscriptionRecord,
 };
@@ -17,7 +17,7 @@ use weir_codec::Qos;
 
 impl Shard {
     /// The records of all sessions that last and of the retained messages that are this shard's to record, in no
-    /// particular order; a message once for each record that names it. Of a session without a connection
+    /// particular order; a message once for each record that names it, unless it is in the store alone. Of a session without a connection
     /// `absent_since` is the moment it ends at, which follows from it. Looks at everything.
     #[must_use]
     pub fn inventory(&self) -> Vec<Record> {
@@ -71,7 +71,17 @@ impl Shard {
         for (id, awaiting) in session.inflight.iter() {
             match awaiting {
                 Awaiting::Publish(envelope) => {
-                    list_delivery(session, envelope, records, |it| Stage::Sent(it.number, id));
+                    if let Some(sequence) = envelope.sequence {
+                        records.push(Record::Message(Arc::clone(&envelope.message)));
+                        records.push(Record::Delivery(DeliveryRecord {
+                            session: number,
+                            sequence: sequence.get(),
+                            qos: envelope.qos,
+                            retain: envelope.retain,
+                            identifiers: envelope.identifiers.list().into(),
+                            stage: Stage::Sent(envelope.message.number, id),
+                        }));
+                    }
                 }
                 Awaiting::Release(sequence) => {
                     let released = sequence.map(|sequence| DeliveryRecord {
@@ -86,27 +96,20 @@ impl Shard {
                 }
             }
         }
-        for envelope in session.queue.iter() {
-            list_delivery(session, envelope, records, |it| Stage::Queued(it.number));
+        for waiting in session.queue.iter() {
+            if let Some(sequence) = waiting.sequence {
+                if let Content::Here(message) = &waiting.content {
+                    records.push(Record::Message(Arc::clone(message)));
+                }
+                records.push(Record::Delivery(DeliveryRecord {
+                    session: number,
+                    sequence: sequence.get(),
+                    qos: waiting.qos,
+                    retain: waiting.retain,
+                    identifiers: waiting.identifiers.list().into(),
+                    stage: Stage::Queued(waiting.number()),
+                }));
+            }
         }
-    }
-}
-
-fn list_delivery(
-    session: &Session,
-    envelope: &Envelope,
-    records: &mut Vec<Record>,
-    stage: impl Fn(&Message) -> Stage,
-) {
-    if let (Some(session), Some(sequence)) = (session.number, envelope.sequence) {
-        records.push(Record::Message(Arc::clone(&envelope.message)));
-        records.push(Record::Delivery(DeliveryRecord {
-            session,
-            sequence: sequence.get(),
-            qos: envelope.qos,
-            retain: envelope.retain,
-            identifiers: envelope.identifiers.list().into(),
-            stage: stage(&envelope.message),
-        }));
     }
 }

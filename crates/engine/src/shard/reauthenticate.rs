@@ -269,8 +269,8 @@ impl Shard {
         }
         let number = session.number;
         let journal = &mut self.roster.journal;
-        session.queue.retain(|waiting| {
-            let may = permissions.may_receive(&waiting.message.topic) || fault!(QueueKeepsDenied);
+        session.queue.retain(|waiting, message| {
+            let may = permissions.may_receive(&message.topic) || fault!(QueueKeepsDenied);
             if !may {
                 journal.delete_delivery(number, waiting.sequence);
             }

@@ -9,7 +9,7 @@ use super::Shard;
 use super::end::be_absent;
 use crate::id::{MessageNumber, Numbers, SessionKey, SessionNumber};
 use crate::inflight::{Awaiting, Envelope, Sequence};
-use crate::message::Message;
+use crate::message::{Message, Parked};
 use crate::permission::AllowAll;
 use crate::record::{DeliveryRecord, Record, SessionRecord, Stage, SubscriptionRecord};
 use crate::session::{Session, Will};
@@ -23,23 +23,47 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 /// What records name.
-struct Restoring {
+struct Restoring<'a> {
     sessions: HashMap<SessionNumber, SessionKey, FixedState>,
     messages: HashMap<MessageNumber, Arc<Message>, FixedState>,
+    parked: &'a [Parked],
     /// The sessions in their order, and since when they are absent; `None`: they had a connection when the broker ended.
     absent: Vec<(SessionKey, Option<Instant>)>,
 }
 
+impl Restoring<'_> {
+    /// A message that waits in a queue.
+    fn parked(&self, number: MessageNumber) -> Option<Parked> {
+        let found = self.parked.binary_search_by_key(&number, |it| it.number);
+        if let Some(parked) = found.ok().and_then(|at| self.parked.get(at)) {
+            return Some(*parked);
+        }
+        let message = self.messages.get(&number)?;
+        Some(Parked {
+            number,
+            cost_bytes: u32::try_from(message.cost_bytes()).ok()?,
+        })
+    }
+}
+
 impl Shard {
     /// Takes what is its own of `records`: sessions before their wills, subscriptions and packet ids, messages
-    /// before what names them, a session's deliveries in their sequence. Sessions and messages are numbered from
+    /// before what names them, a session's deliveries in their sequence. Messages that only wait in queues may be in `parked`
+    /// instead, which is sorted by number: they are loaded when they are taken. Sessions and messages are numbered from
     /// `first_number` on from now on. Before the first connection is opened.
-    pub fn restore(&mut self, now: Instant, records: &[Record], first_number: u64) {
+    pub fn restore(
+        &mut self,
+        now: Instant,
+        records: &[Record],
+        parked: &[Parked],
+        first_number: u64,
+    ) {
         self.roster.now = now;
         if !fault!(NumbersGivenTwice) {
             self.roster.journal.numbers = Numbers::new(first_number, self.id, self.shards);
         }
         let mut restoring = Restoring {
+            parked,
             sessions: HashMap::with_hasher(FixedState::with_seed(self.seed)),
             messages: HashMap::with_hasher(FixedState::with_seed(self.seed)),
             absent: Vec::new(),
@@ -77,7 +101,7 @@ impl Shard {
         self.promises.all_kept()
     }
 
-    fn restore_one(&mut self, now: Instant, record: &Record, restoring: &mut Restoring) {
+    fn restore_one(&mut self, now: Instant, record: &Record, restoring: &mut Restoring<'_>) {
         match record {
             Record::Message(message) => {
                 let message = Arc::clone(message);
@@ -111,12 +135,16 @@ impl Shard {
         }
     }
 
-    fn restored(&mut self, number: SessionNumber, restoring: &Restoring) -> Option<&mut Session> {
+    fn restored(
+        &mut self,
+        number: SessionNumber,
+        restoring: &Restoring<'_>,
+    ) -> Option<&mut Session> {
         let key = restoring.sessions.get(&number)?;
         self.roster.sessions.get_mut(*key)
     }
 
-    fn restore_session(&mut self, record: &SessionRecord, restoring: &mut Restoring) {
+    fn restore_session(&mut self, record: &SessionRecord, restoring: &mut Restoring<'_>) {
         if self.home(record.client_id.as_bytes()) != self.id {
             return;
         }
@@ -131,7 +159,7 @@ impl Shard {
         restoring.absent.push((key, record.absent_since));
     }
 
-    fn restore_subscription(&mut self, record: &SubscriptionRecord, restoring: &Restoring) {
+    fn restore_subscription(&mut self, record: &SubscriptionRecord, restoring: &Restoring<'_>) {
         if let Some(key) = restoring.sessions.get(&record.session) {
             let subscription = Subscription {
                 qos: record.qos,
@@ -146,33 +174,33 @@ impl Shard {
         }
     }
 
-    fn restore_delivery(&mut self, record: &DeliveryRecord, restoring: &Restoring) {
-        let envelope = |number: &MessageNumber| {
-            Some(Envelope {
-                message: Arc::clone(restoring.messages.get(number)?),
-                qos: record.qos,
-                retain: record.retain,
-                identifiers: record.identifiers[..].into(),
-                sequence: Sequence::new(record.sequence),
-            })
-        };
+    fn restore_delivery(&mut self, record: &DeliveryRecord, restoring: &Restoring<'_>) {
+        let sequence = Sequence::new(record.sequence);
         let Some(session) = self.restored(record.session, restoring) else {
             return;
         };
         session.last_sequence = session.last_sequence.max(record.sequence);
         match &record.stage {
             Stage::Queued(number) => {
-                if let Some(envelope) = envelope(number) {
-                    session.queue.restore(envelope);
+                if let Some(message) = restoring.parked(*number) {
+                    let identifiers = record.identifiers[..].into();
+                    let flags = (record.qos, record.retain);
+                    session.queue.restore(message, flags, identifiers, sequence);
                 }
             }
             Stage::Sent(number, id) => {
-                if let Some(envelope) = envelope(number) {
+                if let Some(message) = restoring.messages.get(number) {
+                    let envelope = Envelope {
+                        message: Arc::clone(message),
+                        qos: record.qos,
+                        retain: record.retain,
+                        identifiers: record.identifiers[..].into(),
+                        sequence,
+                    };
                     session.inflight.restore(*id, Awaiting::Publish(envelope));
                 }
             }
             Stage::Released(id) => {
-                let sequence = Sequence::new(record.sequence);
                 session.inflight.restore(*id, Awaiting::Release(sequence));
             }
         }

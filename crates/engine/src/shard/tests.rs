@@ -12,6 +12,7 @@ mod durable;
 mod encore;
 mod ends;
 mod grant;
+mod parking;
 mod reauthenticate;
 mod renewals;
 mod retained;

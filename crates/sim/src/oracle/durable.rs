@@ -19,7 +19,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use weir_codec::{PacketId, Qos, TopicName};
-use weir_engine::{Change, Key, Record, SessionNumber, Stage};
+use weir_engine::{Change, Key, MessageNumber, Record, SessionNumber, Stage};
 
 /// What an answer waits for.
 #[derive(Debug, Default)]
@@ -132,6 +132,16 @@ impl Oracle {
         self.durable.pending.push_back(changes.to_vec());
     }
 
+    /// A session has left these to the store alone, and wants them back: they must be kept.
+    pub(super) fn loads(&mut self, messages: &[MessageNumber]) {
+        let kept = &self.durable.kept.messages;
+        if let Some(number) = messages.iter().find(|number| !kept.contains_key(number)) {
+            self.fail(format!(
+                "{number:?} was left to a store that does not keep it"
+            ));
+        }
+    }
+
     /// What an answer to this step's input waits for, as far as is known at the end of the step.
     pub(super) fn needs(&mut self, message: Option<Identity>) -> Rc<Needs> {
         let needs = Rc::new(Needs {
@@ -163,7 +173,11 @@ impl Oracle {
 
     /// The store begins to commit everything asked for so far.
     pub(crate) fn commit_begins(&mut self, inventory: Vec<Record>) {
-        if let Some(difference) = self.durable.asked.differs_from(inventory) {
+        if let Some(difference) = self
+            .durable
+            .asked
+            .differs_from(inventory, &self.durable.kept)
+        {
             return self.fail(difference);
         }
         let batches = self.durable.asked_batches;

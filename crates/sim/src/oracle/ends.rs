@@ -155,6 +155,12 @@ impl Oracle {
         wire.keep_alive_seconds = wire.keep_alive_of(&self.settings);
         self.begin_session(shard, link, client_id, &connect);
         self.regrant(client_id);
+        // Nothing of it can be in the output, since there was none.
+        if let Some(session) = self.sessions.get_mut(client_id) {
+            for debt in &mut session.debts {
+                debt.denied_at = debt.denied_at.map(|_| 0);
+            }
+        }
     }
 
     /// [MQTT-3.1.2-4]: Clean Start 1 discards the session that is present.

@@ -42,6 +42,8 @@ pub(crate) enum Told<'a> {
     /// The store has kept what this shard asked for up to a ticket.
     Stored(u64),
     StoreFull(bool),
+    /// Messages that a session asked for, so many.
+    Loaded(usize),
     Timeout,
     Transmit,
 }
@@ -58,6 +60,7 @@ impl Told<'_> {
             Self::Remote { from, remote } => (23 + from, remote.cost_bytes()),
             Self::Stored(ticket) => (32, usize::try_from(*ticket).unwrap_or(0)),
             Self::StoreFull(is_full) => (33, usize::from(*is_full)),
+            Self::Loaded(messages) => (37, *messages),
             Self::PermissionsChanged(rules) => (34, usize::from(*rules)),
             Self::Shutdown => (35, 0),
             Self::Timeout => (30, 0),

@@ -11,7 +11,7 @@ use crate::oracle::Told;
 use crate::random::Random;
 use crate::script::{ConnectWish, Script};
 use std::collections::{BTreeMap, VecDeque};
-use weir_engine::{Change, Input, Record, Shard, StoreTicket};
+use weir_engine::{Change, Input, MessageNumber, Record, SessionKey, Shard, StoreTicket};
 use weir_store::{Durability, Faulty, Limits, Recovered, Store, StoreError, WallClock};
 
 const DISK: u64 = 5;
@@ -142,6 +142,48 @@ impl World<'_> {
 
     pub(super) fn stored(&mut self, shard: usize, ticket: StoreTicket) {
         self.tell(shard, &Told::Stored(ticket.0), Input::Stored { ticket });
+    }
+
+    /// A session wants messages back: in a while, after those it wanted before.
+    pub(super) fn ask_to_load(
+        &mut self,
+        shard: usize,
+        session: SessionKey,
+        numbers: Vec<MessageNumber>,
+    ) {
+        self.trace.number(numbers.len() as u64);
+        let disk = &mut self.disk;
+        // Long enough, now and then, for a client to come and go.
+        let longest = disk.random.pick(&[self.script.store.sync_millis, 20, 3000]);
+        let at = self.now + disk.random.below(longest + 1);
+        let event = Event::Load {
+            shard,
+            session,
+            numbers,
+        };
+        self.put(at.max(self.disk.stalled_until), event);
+    }
+
+    pub(super) fn load(&mut self, shard: usize, session: SessionKey, numbers: &[MessageNumber]) {
+        if self.now < self.disk.stalled_until {
+            let (at, numbers) = (self.disk.stalled_until, numbers.to_vec());
+            let event = Event::Load {
+                shard,
+                session,
+                numbers,
+            };
+            return self.put(at, event);
+        }
+        let loaded = match self.disk.store.load(numbers) {
+            Ok(loaded) if loaded.damaged.is_empty() => loaded.messages,
+            other => return self.oracle.fail(format!("the store reads back {other:?}")),
+        };
+        let messages = numbers.iter().copied().zip(loaded).collect();
+        self.tell(
+            shard,
+            &Told::Loaded(numbers.len()),
+            Input::Loaded { session, messages },
+        );
     }
 
     pub(super) fn stall_store(&mut self, millis: u64) {
@@ -281,7 +323,7 @@ impl World<'_> {
         let now = self.instant();
         let host = |index| {
             let mut host = Host::new(index, shards, self.script, self.life);
-            host.shard.restore(now, &records, first_number);
+            host.shard.restore(now, &records, &[], first_number);
             host
         };
         self.hosts = (0..shards).map(host).collect();

@@ -299,6 +299,9 @@ impl World<'_> {
                 Effect::Store {
                     ticket, changes, ..
                 } => self.ask_store(shard, ticket, changes),
+                Effect::Load { session, messages } => {
+                    self.ask_to_load(shard, session, messages);
+                }
                 _ => {}
             }
             return;
@@ -336,7 +339,10 @@ impl World<'_> {
                     .set_max_packet_bytes(self.script.settings.max_packet_bytes);
             }
             Effect::Close { connection, end } => self.close(shard, link, connection, end),
-            Effect::Forward { .. } | Effect::Report { .. } | Effect::Store { .. } => {}
+            Effect::Forward { .. }
+            | Effect::Report { .. }
+            | Effect::Store { .. }
+            | Effect::Load { .. } => {}
         }
     }
 
@@ -462,7 +468,10 @@ fn link_of(effect: &Effect) -> Option<ConnectionKey> {
             ..
         }
         | Effect::Close { connection, .. } => Some(*connection),
-        Effect::Forward { .. } | Effect::Report { .. } | Effect::Store { .. } => None,
+        Effect::Forward { .. }
+        | Effect::Report { .. }
+        | Effect::Store { .. }
+        | Effect::Load { .. } => None,
     }
 }
 

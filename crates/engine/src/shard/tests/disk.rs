@@ -2,7 +2,9 @@
 //!
 //! A crash keeps what was taken, and loses the rest with the shards.
 
-use crate::{Change, Key, Links, Message, MessageNumber, Record, ShardId, StoreTicket};
+use crate::{
+    Change, Input, Key, Links, Message, MessageNumber, Record, SessionKey, ShardId, StoreTicket,
+};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -10,6 +12,11 @@ use alloc::vec::Vec;
 #[derive(Default)]
 pub(super) struct Disk {
     pub(super) is_stalled: bool,
+    /// Whether nothing is read back.
+    pub(super) is_unread: bool,
+    /// Whether what is read back is damaged.
+    pub(super) is_damaged: bool,
+    asked: VecDeque<(usize, SessionKey, Vec<MessageNumber>)>,
     records: BTreeMap<Key, Record>,
     messages: BTreeMap<MessageNumber, Arc<Message>>,
     waiting: VecDeque<(ShardId, StoreTicket, Vec<Change>)>,
@@ -62,10 +69,30 @@ impl Disk {
         Some((shard, ticket))
     }
 
+    /// Messages are to be read back.
+    pub(super) fn ask(&mut self, shard: usize, session: SessionKey, messages: Vec<MessageNumber>) {
+        self.asked.push_back((shard, session, messages));
+    }
+
+    /// Reads what was asked for next, and says for whom.
+    pub(super) fn read(&mut self) -> Option<(usize, Input)> {
+        if self.is_unread {
+            return None;
+        }
+        let (shard, session, numbers) = self.asked.pop_front()?;
+        let find = |number| {
+            let found = self.messages.get(&number).filter(|_| !self.is_damaged);
+            (number, found.cloned())
+        };
+        let messages = numbers.into_iter().map(find).collect();
+        Some((shard, Input::Loaded { session, messages }))
+    }
+
     /// What a broker begins again with, and the number it may begin to count from.
     pub(super) fn crash(&mut self) -> (Vec<Record>, u64) {
         self.waiting.clear();
         self.incomplete.clear();
+        self.asked.clear();
         self.is_stalled = false;
         let messages = self.messages.values().cloned().map(Record::Message);
         let order = |record: &Record| match record {

@@ -4,7 +4,7 @@ use super::world::World;
 use crate::Settings;
 use std::format;
 
-fn durable(shards: u16) -> World {
+pub(super) fn durable(shards: u16) -> World {
     World::with(
         shards,
         Settings {
@@ -15,7 +15,7 @@ fn durable(shards: u16) -> World {
 }
 
 /// Runs the same script on one shard and on several.
-fn check_durable(script: &str) {
+pub(super) fn check_durable(script: &str) {
     for shards in [1, 2, 3] {
         durable(shards).run(script);
     }

@@ -17,13 +17,14 @@
 //! wait 5              seconds pass
 //! a! stall            its transport takes nothing and answers nothing, until `read`
 //! store stalls        the store answers no more; `works`; `full`, `has room`
+//! store keeps quiet   what is asked back from the store is not answered; `answers`; `is damaged`
 //! crash               the broker is started again with what the store has; everybody's transport is gone
 //! ```
 
 use super::disk::Disk;
 use super::grant;
 use crate::end::Lost;
-use crate::{ConnectionKey, Effect, Input, Instant, Settings, Shard, ShardId, SlowReader};
+use crate::{ConnectionKey, Effect, Input, Instant, Record, Settings, Shard, ShardId, SlowReader};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -183,12 +184,15 @@ impl World {
         match what {
             "stalls" => self.disk.is_stalled = true,
             "works" => self.disk.is_stalled = false,
+            "keeps quiet" => self.disk.is_unread = true,
+            "answers" => self.disk.is_unread = false,
+            "is damaged" => self.disk.is_damaged = true,
             "full" | "has room" => {
                 for shard in 0..self.shards.len() {
                     self.tell(shard, Input::StoreFull(what == "full"));
                 }
             }
-            _ => panic!("stalls, works, full or has room?"),
+            _ => panic!("what does the store?"),
         }
         self.settle();
     }
@@ -200,7 +204,7 @@ impl World {
         self.clients.clear();
         for id in 0..shards {
             let mut shard = Shard::new(ShardId(id), shards, self.settings.clone(), 8);
-            shard.restore(self.now, &records, first_number);
+            shard.restore(self.now, &records, &[], first_number);
             self.shards[usize::from(id)] = shard;
         }
         self.settle();
@@ -211,6 +215,14 @@ impl World {
     pub(super) fn output_bytes(&self) -> usize {
         let fullest = self.shards.iter().map(|shard| shard.fullest().output_bytes);
         fullest.max().unwrap_or(0)
+    }
+
+    /// How many messages of sessions that last, and retained ones, are not in the store alone.
+    pub(super) fn messages_in_memory(&self) -> usize {
+        let records = self.shards.iter().flat_map(Shard::inventory);
+        records
+            .filter(|record| matches!(record, Record::Message(_)))
+            .count()
     }
 
     /// How many records the store has.
@@ -411,6 +423,10 @@ impl World {
                 let shard = &mut self.shards[usize::from(shard.0)];
                 shard.handle(self.now, Input::Stored { ticket });
             }
+            if let Some((shard, loaded)) = self.disk.read() {
+                moved = true;
+                self.shards[shard].handle(self.now, loaded);
+            }
             if !moved {
                 assert!(self.disk.is_complete(), "a part of something is not kept");
                 return;
@@ -470,6 +486,7 @@ impl World {
                 let from = ShardId(u16::try_from(shard).unwrap());
                 self.disk.push(from, ticket, changes, &links);
             }
+            Effect::Load { session, messages } => self.disk.ask(shard, session, messages),
             Effect::Forward { to, remote } => {
                 let from = ShardId(u16::try_from(shard).unwrap());
                 self.mail.push_back((from, to, remote));
