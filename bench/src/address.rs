@@ -4,7 +4,7 @@ use crate::trust;
 use std::io;
 use std::str::FromStr;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 /// A stream to a broker.
 pub(crate) type Stream = Box<dyn Duplex>;
@@ -22,17 +22,42 @@ pub(crate) struct Address {
     /// The path of the WebSocket; `None`: MQTT over plain TCP.
     pub(crate) path: Option<String>,
     is_tls: bool,
+    /// How much the kernel may hold of what comes in, if that is to be little.
+    receive_bytes: Option<u32>,
 }
 
 impl Address {
     /// Opens a stream, without Nagle's delay.
     pub(crate) async fn open(&self) -> io::Result<Stream> {
-        let stream = TcpStream::connect(&self.authority).await?;
+        let stream = match self.receive_bytes {
+            None => TcpStream::connect(&self.authority).await?,
+            Some(bytes) => self.open_narrow(bytes).await?,
+        };
         stream.set_nodelay(true)?;
         if self.is_tls {
             return Ok(Box::new(trust::anybody(stream).await?));
         }
         Ok(Box::new(stream))
+    }
+
+    /// The same, for somebody who does not read: the kernel holds next to nothing for them.
+    pub(crate) fn narrow(&self) -> Self {
+        Self {
+            receive_bytes: Some(4096),
+            ..self.clone()
+        }
+    }
+
+    async fn open_narrow(&self, receive_bytes: u32) -> io::Result<TcpStream> {
+        let mut found = lookup_host(&self.authority).await?;
+        let address = found.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_recv_buffer_size(receive_bytes)?;
+        socket.connect(address).await
     }
 }
 
@@ -51,6 +76,7 @@ impl FromStr for Address {
                 _ => return Err(wrong),
             },
             is_tls: scheme == "wss",
+            receive_bytes: None,
         })
     }
 }

@@ -5,6 +5,8 @@
 
 mod brokers;
 mod durable;
+mod goals;
+mod matching;
 pub(crate) mod recovery;
 mod table;
 
@@ -21,9 +23,6 @@ use std::time::Duration;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
-/// Nobody waits longer for one measurement.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// What is compared, and where the table goes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -33,7 +32,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// How long each publishes.
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 1.0)]
     seconds: f64,
     /// Only these scenarios.
     #[arg(long, value_delimiter = ',')]
@@ -41,6 +40,9 @@ pub(crate) struct Arguments {
     /// Tiny numbers: only to see that nothing is lost.
     #[arg(long)]
     small: bool,
+    /// The router's example `million`, for what matching alone takes.
+    #[arg(long)]
+    matching: Option<PathBuf>,
     /// A folder for the brokers' files and the results.
     #[arg(long)]
     scratch: PathBuf,
@@ -80,7 +82,8 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<bool> {
             }
         }
     }
-    println!("{}{}", table::whole(&all), durable::table(&all));
+    let tables = [table::whole(&all), goals::table(&all), durable::table(&all)];
+    println!("{}", tables.join("\n"));
     for file in &arguments.write {
         table::write(file, &all)?;
     }
@@ -131,8 +134,14 @@ impl Arguments {
             .build()?;
         let process = Process(running.process_id());
         let measured = scenario.run(running.address(), process, options);
-        let done = LocalSet::new().block_on(&runtime, async { timeout(PATIENCE, measured).await });
-        done.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        let limit = scenario.limit() + options.duration;
+        let done = LocalSet::new().block_on(&runtime, async { timeout(limit, measured).await });
+        let too_long = |_| io::Error::other(format!("not done after {} s", limit.as_secs()));
+        let report = done.map_err(too_long)??;
+        match &self.matching {
+            Some(program) if scenario == Scenario::Subscriptions => matching::add(program, report),
+            _ => Ok(report),
+        }
     }
 }
 

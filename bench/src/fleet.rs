@@ -3,6 +3,16 @@
 //! Of a client's hundred filters 56 name one topic and 44 have a wildcard. No two filters of one client match the same
 //! topic, so every broker owes it exactly one copy, whatever it makes of overlapping subscriptions.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+thread_local! {
+    static LAST: RefCell<Option<(Size, Rc<Fleet>)>> = const { RefCell::new(None) };
+}
+
+/// Clients and topics.
+type Size = (usize, usize);
+
 const FILTERS: usize = 100;
 const METRICS: [&str; 8] = [
     "temperature",
@@ -25,8 +35,20 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
+    /// The same as [`Fleet::new`], which takes seconds, made once for all brokers.
+    pub(crate) fn shared(clients: usize, topics: usize) -> Rc<Self> {
+        LAST.with_borrow_mut(|last| match last {
+            Some((size, fleet)) if *size == (clients, topics) => Rc::clone(fleet),
+            _ => {
+                let fleet = Rc::new(Self::new(clients, topics));
+                *last = Some(((clients, topics), Rc::clone(&fleet)));
+                fleet
+            }
+        })
+    }
+
     /// A fleet watched by `clients`, and `topics` of it that somebody or nobody wants.
-    pub(crate) fn new(clients: usize, topics: usize) -> Self {
+    fn new(clients: usize, topics: usize) -> Self {
         let filters: Vec<Vec<String>> = (0..clients).map(filters_of).collect();
         let topics: Vec<String> = (0..topics)
             .map(|n| topic(n * 7919 % (clients.div_ceil(4) * FILTERS), n))

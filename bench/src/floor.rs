@@ -2,7 +2,8 @@
 //!
 //! What it costs is the system calls: no broker on the same sockets can cost less. It knows of MQTT what its one client,
 //! this generator, makes it see: it grants everything, never looks into a PUBLISH but into the first of a connection, and
-//! passes on whole WebSocket messages, all that came in one turn as one. It keeps no promise of MQTT.
+//! passes on whole WebSocket messages, all that came in one turn as one. What is retained it keeps in one piece, for
+//! whoever asks for everything. It keeps no promise of MQTT.
 
 mod connection;
 
@@ -26,6 +27,8 @@ struct Floor {
     subscriptions: Vec<(Vec<u8>, usize)>,
     channels: Vec<Channel>,
     by_targets: HashMap<(Vec<usize>, bool), usize>,
+    /// All retained messages, behind the room for a header.
+    retained: Vec<u8>,
     room: Vec<u8>,
 }
 
@@ -50,6 +53,7 @@ pub(crate) fn serve(bind: SocketAddr) -> io::Result<()> {
         subscriptions: Vec::new(),
         channels: Vec::new(),
         by_targets: HashMap::new(),
+        retained: vec![0; HEADER_BYTES],
         room: vec![0; READ_BYTES],
     };
     let mut events = Events::with_capacity(1024);
@@ -119,17 +123,23 @@ impl Floor {
         let Some(Some(connection)) = self.connections.get_mut(index) else {
             return;
         };
-        let channels = &mut self.channels;
+        let (channels, retained) = (&mut self.channels, &mut self.retained);
+        let mut is_kept = false;
         let mut news = Vec::new();
         connection.hear(read, |channel, heard| match (heard, channel) {
             (Heard::Publishes(bytes), Some(channel)) => {
                 channels[channel].bytes.extend_from_slice(bytes);
             }
             (Heard::Publishes(bytes), None) => news.push((topic(bytes), Some(bytes.to_vec()))),
+            (Heard::Retained(bytes), _) => is_kept |= keep(bytes, retained),
             (Heard::Subscribe(filter), _) => news.push((filter.to_vec(), None)),
         });
+        if is_kept {
+            connection.write(&[0x82, 4, 0x40, 2, 0, 1]);
+        }
         for (topic, first) in news {
             match first {
+                None if topic == b"#" => self.replay(index),
                 None => self.subscriptions.push((topic, index)),
                 Some(bytes) => {
                     let channel = self.channel(&topic);
@@ -139,6 +149,12 @@ impl Floor {
                     }
                 }
             }
+        }
+    }
+
+    fn replay(&mut self, index: usize) {
+        if let Some(Some(connection)) = self.connections.get_mut(index) {
+            connection.write(connection::frame(&mut self.retained));
         }
     }
 
@@ -208,6 +224,19 @@ impl Channel {
             }
         }
     }
+}
+
+/// Keeps what is retained; returns whether the last of it came, which is sent a second time to be acknowledged.
+fn keep(bytes: &[u8], retained: &mut Vec<u8>) -> bool {
+    let mut rest = bytes;
+    while let Some((first, _, after)) = crate::packets::split(rest) {
+        if first & 0x06 != 0 {
+            return true;
+        }
+        retained.extend_from_slice(&rest[..rest.len() - after.len()]);
+        rest = after;
+    }
+    false
 }
 
 /// The topic of the first PUBLISH.

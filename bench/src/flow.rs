@@ -20,7 +20,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
-use tokio::task::spawn_local;
+use tokio::task::{JoinSet, spawn_local};
 
 /// How long a publisher waits for a message that does not come.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -44,7 +44,7 @@ pub(crate) struct Flow {
     pub(crate) level: Level,
     /// In 5.0: user properties and a topic alias on each message, a subscription identifier on each subscription.
     pub(crate) is_decorated: bool,
-    /// One more subscriber, which stops reading after SUBACK.
+    /// One more subscriber, which stops reading after SUBACK and for which the kernel holds little.
     pub(crate) has_stalled: bool,
 }
 
@@ -84,6 +84,8 @@ struct Bench {
     last_arrival_nanos: Cell<u64>,
     channels: Vec<Channel>,
     latency_nanos: RefCell<Histogram<u64>>,
+    /// Those that read.
+    clients: RefCell<JoinSet<()>>,
 }
 
 impl Flow {
@@ -113,18 +115,19 @@ impl Flow {
     ) -> io::Result<Report> {
         let bench = Rc::new(Bench::new(self, address.clone()));
         let mut keep = Vec::new();
-        for index in 0..bench.flow.subscribers + usize::from(bench.flow.has_stalled) {
-            let client = subscriber::subscribe(&bench, index).await?;
+        let all = bench.flow.subscribers + usize::from(bench.flow.has_stalled);
+        let subscribers = together(all, |index| subscriber::subscribe(Rc::clone(&bench), index));
+        for (index, client) in subscribers.await?.into_iter().enumerate() {
             if index < bench.flow.subscribers {
-                spawn_local(subscriber::receive(Rc::clone(&bench), client, index));
+                bench.spawn(subscriber::receive(Rc::clone(&bench), client, index));
             } else {
                 keep.push(client);
             }
         }
-        let mut publishers = Vec::new();
-        for index in 0..bench.flow.publishers {
-            publishers.push(publisher::connect(&bench, index).await?);
-        }
+        let publishers = together(bench.flow.publishers, |index| {
+            publisher::connect(Rc::clone(&bench), index)
+        });
+        let publishers = publishers.await?;
         let spent = Spent::start(broker);
         bench.start.set(Instant::now());
         bench.deadline.set(Instant::now() + bench.flow.duration);
@@ -142,7 +145,10 @@ impl Flow {
         for task in tasks {
             task.await.map_err(io::Error::other)??;
         }
-        Ok(bench.report(spent, scenario))
+        let report = bench.report(spent, scenario);
+        // Nobody is to be there still when somebody comes with the same Client Identifier.
+        bench.clients.borrow_mut().abort_all();
+        Ok(report)
     }
 }
 
@@ -170,7 +176,12 @@ impl Bench {
             deadline: Cell::new(Instant::now()),
             last_arrival_nanos: Cell::new(0),
             latency_nanos: RefCell::new(histogram()),
+            clients: RefCell::default(),
         }
+    }
+
+    fn spawn(&self, client: impl Future<Output = ()> + 'static) {
+        self.clients.borrow_mut().spawn_local(client);
     }
 
     /// How many of the channel's messages have reached everybody who gets them.
@@ -232,6 +243,21 @@ impl Bench {
         report.latency = Latency::of(&self.latency_nanos.borrow());
         report
     }
+}
+
+/// Connects so many side by side: some brokers take a fifth of a second for each.
+async fn together<T: 'static, F: Future<Output = io::Result<T>> + 'static>(
+    count: usize,
+    connect: impl Fn(usize) -> F,
+) -> io::Result<Vec<T>> {
+    let tasks: Vec<_> = (0..count)
+        .map(|index| spawn_local(connect(index)))
+        .collect();
+    let mut connected = Vec::with_capacity(count);
+    for task in tasks {
+        connected.push(task.await.map_err(io::Error::other)??);
+    }
+    Ok(connected)
 }
 
 /// A histogram of latencies from a microsecond to a minute, in nanoseconds, to three digits.

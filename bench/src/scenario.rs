@@ -19,7 +19,6 @@ use crate::report::Report;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::io;
-use std::rc::Rc;
 use std::time::Duration;
 
 /// What can be measured.
@@ -96,6 +95,16 @@ impl Scenario {
     pub(crate) fn name(self) -> String {
         let value = self.to_possible_value();
         value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// How long a measurement may take, beyond the time of publishing.
+    pub(crate) fn limit(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Idle => 45,
+            Self::Storm | Self::Retained | Self::Subscriptions => 30,
+            _ if self.is_durable() => 60,
+            _ => 15,
+        })
     }
 
     /// Whether it asks for messages to last.
@@ -183,7 +192,7 @@ impl Scenario {
             }
             Self::Wildcards => {
                 let clients = options.scale(100, 8);
-                let fleet = Rc::new(Fleet::new(clients, options.scale(5_000, 100)));
+                let fleet = Fleet::shared(clients, options.scale(5_000, 100));
                 Flow::new(Shape::Fleet(fleet), 1, clients, 500)
             }
             _ => all(200),

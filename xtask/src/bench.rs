@@ -16,6 +16,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure
     let peers = scratch.join("peers");
     install_peers(root, &peers)?;
     let built = build()?;
+    cargo("build --release --package weir-router --example million")?;
     let mut compare = Command::new(built.join("weir-bench"));
     compare.arg("compare").arg("--weir").arg(built.join("weir"));
     compare.args(["--mosquitto", mosquitto()]);
@@ -24,10 +25,13 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure
         .arg("--nats")
         .arg(peers.join("nats/bin/nats-server"));
     compare.arg("--aedes").arg(root.join("bench/peers/aedes"));
+    compare
+        .arg("--matching")
+        .arg(built.join("examples/million"));
     compare.arg("--scratch").arg(&scratch);
     for argument in arguments {
         match argument.as_str() {
-            "--quick" => compare.args(["--rounds", "1", "--seconds", "0.5"]),
+            "--quick" => compare.args(["--rounds", "1"]),
             other => compare.arg(other),
         };
     }

@@ -3,9 +3,8 @@
 //! A figure is the median of its rounds. Where a message was lost, doubled or out of order in any round, the figure is void
 //! and says why.
 
-use super::Measured;
 use super::brokers::Broker;
-use super::durable;
+use super::{Measured, durable, goals};
 use crate::report::Report;
 use crate::scenario::Scenario;
 use std::fmt::Write as _;
@@ -15,7 +14,10 @@ use std::path::Path;
 use std::process::Command;
 
 /// One row: a scenario, and which figure of it.
+#[derive(Clone, Copy)]
 struct Row {
+    /// Whose figure stands for Weir's.
+    ours: Broker,
     scenario: Scenario,
     title: &'static str,
     figure: fn(&Report) -> f64,
@@ -26,6 +28,7 @@ struct Row {
 
 const fn row(scenario: Scenario, title: &'static str, is_short: bool) -> Row {
     Row {
+        ours: Broker::Weir,
         scenario,
         title,
         figure: cpu,
@@ -41,6 +44,7 @@ const fn other(
     unit: &'static str,
 ) -> Row {
     Row {
+        ours: Broker::Weir,
         scenario,
         title,
         figure,
@@ -49,13 +53,23 @@ const fn other(
     }
 }
 
-const ROWS: [Row; 27] = [
+/// Of Weir over TLS; nobody else is measured with it.
+const fn tls(row: Row) -> Row {
+    Row {
+        ours: Broker::WeirTls,
+        is_short: false,
+        ..row
+    }
+}
+
+const ROWS: [Row; 32] = [
     row(Scenario::FanOut, "fan-out 1 to 100", true),
     row(
         Scenario::FanOutPaced,
         "fan-out, 500 messages a second",
         true,
     ),
+    tls(row(Scenario::FanOut, "fan-out 1 to 100, wss", false)),
     row(Scenario::FanOutQos1, "fan-out, QoS 1", true),
     row(Scenario::FanOutV5, "fan-out, 5.0 with properties", false),
     row(Scenario::Payload8k, "fan-out, 8 KiB", false),
@@ -86,15 +100,27 @@ const ROWS: [Row; 27] = [
     other(
         Scenario::Idle,
         "memory of an idle connection",
-        |report| figure(report, "connection_bytes"),
+        idle_bytes,
         "B",
     ),
     other(
         Scenario::Idle,
         "  after 64 KiB were carried",
-        |report| figure(report, "connection_after_64k_bytes"),
+        carried_bytes,
         "B",
     ),
+    tls(other(
+        Scenario::Idle,
+        "memory of an idle connection, wss",
+        idle_bytes,
+        "B",
+    )),
+    tls(other(
+        Scenario::Idle,
+        "  after 64 KiB were carried",
+        carried_bytes,
+        "B",
+    )),
     other(
         Scenario::Subscriptions,
         "memory of a subscription (1,000,000)",
@@ -103,14 +129,26 @@ const ROWS: [Row; 27] = [
     ),
     other(
         Scenario::Subscriptions,
-        "  a publish to a cold topic",
+        "  the whole way of a publish to a cold topic",
         |report| figure(report, "cold_publish_us"),
         "us",
     ),
     other(
         Scenario::Subscriptions,
-        "  a publish to a hot topic",
+        "  the whole way of a publish to a hot topic",
         |report| figure(report, "hot_publish_us"),
+        "us",
+    ),
+    other(
+        Scenario::Subscriptions,
+        "  of it matching, cold",
+        |report| figure(report, "cold_match_us"),
+        "us",
+    ),
+    other(
+        Scenario::Subscriptions,
+        "  of it matching, hot",
+        |report| figure(report, "hot_match_us"),
         "us",
     ),
     other(
@@ -141,8 +179,17 @@ pub(super) fn p99(report: &Report) -> f64 {
     report.latency.map_or(0.0, |latency| latency.p99_us)
 }
 
-fn figure(report: &Report, name: &str) -> f64 {
-    report.figures.get(name).copied().unwrap_or(0.0)
+/// A figure of the scenario's own; not a number if it was not measured.
+pub(super) fn figure(report: &Report, name: &str) -> f64 {
+    report.figures.get(name).copied().unwrap_or(f64::NAN)
+}
+
+pub(super) fn idle_bytes(report: &Report) -> f64 {
+    figure(report, "connection_bytes")
+}
+
+pub(super) fn carried_bytes(report: &Report) -> f64 {
+    figure(report, "connection_after_64k_bytes")
 }
 
 /// The median of a figure over the rounds; `None` if there is none, or it is void.
@@ -163,6 +210,7 @@ pub(super) fn median(
         }
         figures.push(figure(report));
     }
+    figures.retain(|figure| figure.is_finite());
     figures.sort_by(f64::total_cmp);
     let middle = figures.len() / 2;
     let upper = *figures.get(middle)?;
@@ -179,6 +227,7 @@ pub(super) fn whole(all: &[Measured]) -> String {
     let mut text = String::from("| |");
     let brokers: Vec<Broker> = Broker::ALL
         .into_iter()
+        .filter(|broker| *broker != Broker::WeirTls)
         .filter(|broker| all.iter().any(|it| it.broker == *broker))
         .collect();
     text.push_str(" Weir : floor | Weir : best peer | Weir : mosquitto | |");
@@ -188,8 +237,8 @@ pub(super) fn whole(all: &[Measured]) -> String {
     text.push_str("\n|---|---|---|---|---|");
     text.push_str(&"---|".repeat(brokers.len()));
     for row in &ROWS {
-        let of = |broker: Broker| median(all, broker, row.scenario, row.figure);
-        if of(Broker::Weir).is_none() && !all.iter().any(|it| it.scenario == row.scenario) {
+        let is_measured = |it: &Measured| (it.broker, it.scenario) == (row.ours, row.scenario);
+        if !all.iter().any(is_measured) {
             continue;
         }
         let _ = write!(
@@ -229,13 +278,24 @@ fn short(all: &[Measured]) -> String {
     text
 }
 
+/// The least of the peers' figures.
+pub(super) fn best_peer(
+    all: &[Measured],
+    scenario: Scenario,
+    figure: fn(&Report) -> f64,
+) -> Option<f64> {
+    let peers = Broker::ALL.into_iter().filter(|broker| broker.is_peer());
+    peers
+        .filter_map(|peer| median(all, peer, scenario, figure))
+        .min_by(f64::total_cmp)
+}
+
 fn ratios(all: &[Measured], row: &Row) -> String {
+    if row.ours != Broker::Weir {
+        return "- | - | -".to_owned();
+    }
     let of = |broker: Broker| median(all, broker, row.scenario, row.figure);
-    let best = Broker::ALL
-        .into_iter()
-        .filter(|broker| broker.is_peer())
-        .filter_map(of)
-        .min_by(f64::total_cmp);
+    let best = best_peer(all, row.scenario, row.figure);
     let against = [of(Broker::Floor), best, of(Broker::Mosquitto)];
     let cells = against.map(|other| match (of(Broker::Weir), other) {
         (Some(ours), Some(other)) if other > 0.0 => digits(ours / other),
@@ -245,12 +305,18 @@ fn ratios(all: &[Measured], row: &Row) -> String {
 }
 
 fn cell(all: &[Measured], broker: Broker, row: &Row) -> String {
-    let is_measured = all
-        .iter()
-        .any(|it| it.broker == broker && it.scenario == row.scenario);
+    let broker = match broker {
+        Broker::Weir => row.ours,
+        _ if row.ours != Broker::Weir => return "-".to_owned(),
+        other => other,
+    };
+    let is_void = |it: &Measured| {
+        let is_clean = it.outcome.as_ref().is_ok_and(Report::is_clean);
+        (it.broker, it.scenario) == (broker, row.scenario) && !is_clean
+    };
     match median(all, broker, row.scenario, row.figure) {
         Some(value) => digits(value),
-        None if is_measured => "void".to_owned(),
+        None if all.iter().any(is_void) => "void".to_owned(),
         None => "-".to_owned(),
     }
 }
@@ -298,6 +364,7 @@ pub(super) fn write(file: &Path, all: &[Measured]) -> io::Result<()> {
     for (marker, table, command) in [
         ("<!-- bench:short -->", short(all), "bench"),
         ("<!-- bench:whole -->", whole(all), "bench"),
+        ("<!-- bench:goals -->", goals::table(all), "bench"),
         ("<!-- bench:durable -->", durable::table(all), "durability"),
     ] {
         let Some(start) = text.find(marker).map(|at| at + marker.len()) else {

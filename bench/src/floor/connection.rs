@@ -17,12 +17,15 @@ pub(super) struct Connection {
     /// What is not a whole frame yet.
     input: Vec<u8>,
     unsent: Vec<u8>,
+    /// How much of it is written.
+    written_bytes: usize,
 }
 
 /// What a frame held.
 pub(super) enum Heard<'a> {
     Subscribe(&'a [u8]),
     Publishes(&'a [u8]),
+    Retained(&'a [u8]),
 }
 
 impl Connection {
@@ -33,6 +36,7 @@ impl Connection {
             is_upgraded: false,
             input: Vec::new(),
             unsent: Vec::new(),
+            written_bytes: 0,
         }
     }
 
@@ -63,6 +67,7 @@ impl Connection {
                     self.write(&[0x82, 5, 0x90, 3, payload[2], payload[3], 0]);
                     heard(None, Heard::Subscribe(&payload[6..payload.len() - 1]));
                 }
+                Some(0x30) if payload[0] & 1 != 0 => heard(None, Heard::Retained(payload)),
                 _ => heard(self.channel, Heard::Publishes(payload)),
             }
         }
@@ -83,10 +88,16 @@ impl Connection {
 
     /// The socket takes more.
     pub(super) fn write_on(&mut self) {
-        if !self.unsent.is_empty() {
-            let unsent = std::mem::take(&mut self.unsent);
-            self.write(&unsent);
+        while let Some(rest) = self.unsent.get(self.written_bytes..)
+            && !rest.is_empty()
+        {
+            match self.stream.write(rest) {
+                Ok(written_bytes) => self.written_bytes += written_bytes,
+                Err(_) => return,
+            }
         }
+        self.unsent.clear();
+        self.written_bytes = 0;
     }
 }
 

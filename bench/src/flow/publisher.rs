@@ -8,7 +8,6 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 /// A publisher that is connected.
@@ -20,14 +19,14 @@ pub(super) struct Publisher {
     batch: Vec<u8>,
 }
 
-pub(super) async fn connect(bench: &Rc<Bench>, index: usize) -> io::Result<Publisher> {
+pub(super) async fn connect(bench: Rc<Bench>, index: usize) -> io::Result<Publisher> {
     let client_id = format!("pub-{index}");
     let hello = Hello {
         level: bench.flow.level,
         ..Hello::new(&client_id)
     };
     let (sender, receiver) = connect_client(&bench.address, hello).await?;
-    spawn_local(answer(Rc::clone(bench), index, receiver));
+    bench.spawn(answer(Rc::clone(&bench), index, receiver));
     Ok(Publisher {
         index,
         sender,

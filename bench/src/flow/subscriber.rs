@@ -8,14 +8,18 @@ use crate::packets::{self, ack, incoming, kind};
 use std::io;
 use std::rc::Rc;
 
-pub(super) async fn subscribe(bench: &Bench, index: usize) -> io::Result<(Sender, Receiver)> {
+pub(super) async fn subscribe(bench: Rc<Bench>, index: usize) -> io::Result<(Sender, Receiver)> {
     let flow = &bench.flow;
     let client_id = format!("sub-{index}");
     let hello = Hello {
         level: flow.level,
         ..Hello::new(&client_id)
     };
-    let (mut sender, mut receiver) = connect(&bench.address, hello).await?;
+    let (mut sender, mut receiver) = if index < flow.subscribers {
+        connect(&bench.address, hello).await?
+    } else {
+        connect(&bench.address.narrow(), hello).await?
+    };
     let filters = match &flow.shape {
         Shape::Each if flow.publishers > 1 => vec!["bench/+".to_owned()],
         Shape::Each => vec![topic_name(0)],

@@ -1,4 +1,6 @@
 //! A subscriber that stops reading, and what the others notice of it.
+//!
+//! With and without it by turns, since the rate of a machine with other work is not the same from second to second.
 
 use super::{Options, Scenario};
 use crate::address::Address;
@@ -7,29 +9,48 @@ use crate::process::Process;
 use crate::report::Report;
 use std::io;
 
+/// Times that it is measured without and with.
+const TURNS: u32 = 3;
+
 pub(super) async fn run(
     address: &Address,
     broker: Process,
     options: Options,
 ) -> io::Result<Report> {
-    let flow = Flow {
-        duration: options.duration,
+    let without = Flow {
+        duration: options.duration / 2,
         ..Flow::new(Shape::Each, 1, options.scale(99, 4), 200)
     };
-    let without = flow.clone().run(Scenario::Stalled, address, broker).await?;
-    let before = broker.resident_bytes();
     let with = Flow {
         has_stalled: true,
-        ..flow
+        ..without.clone()
     };
-    let with = with.run(Scenario::Stalled, address, broker).await?;
+    // What the broker takes for everybody it takes now.
+    let measured = without.clone().run(Scenario::Stalled, address, broker);
+    let mut all = measured.await?;
+    let before = broker.resident_bytes();
+    let (mut rates, mut costs) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        let measured = without.clone().run(Scenario::Stalled, address, broker);
+        let alone = measured.await?;
+        let measured = with.clone().run(Scenario::Stalled, address, broker);
+        let beside = measured.await?;
+        rates.push(beside.rate() / alone.rate());
+        costs.push(beside.broker_us / alone.broker_us);
+        let faults = [&all, &alone, &beside].map(|it| (it.lost, it.duplicates, it.misordered));
+        all = beside;
+        all.lost = faults.iter().map(|it| it.0).sum();
+        all.duplicates = faults.iter().map(|it| it.1).sum();
+        all.misordered = faults.iter().map(|it| it.2).sum();
+    }
     let growth = broker.resident_peak_bytes().saturating_sub(before);
-    let (ratio, cpu) = (
-        with.rate() / without.rate(),
-        with.broker_us / without.broker_us,
-    );
-    Ok(with
-        .with("rate_ratio", ratio)
-        .with("cpu_ratio", cpu)
+    Ok(all
+        .with("rate_ratio", middle(rates))
+        .with("cpu_ratio", middle(costs))
         .with("peak_growth_mib", growth as f64 / f64::from(1 << 20)))
+}
+
+fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
