@@ -132,6 +132,7 @@ impl Draw {
                 gather_millis: self.random.pick(&[0, 1, 20, 200]),
                 sync_millis: self.random.pick(&[0, 2, 30, 1000]),
                 segment_batches: self.random.pick(&[1, 3, 20]),
+                batch_bytes: self.more.pick(&[1, 500, 1 << 20]),
                 garbage_bytes: self.random.pick(&[0, 1000, 1 << 20]),
                 jump_millis: self.random.pick(&[0, 0, 2000, 60_000, -60_000, 3_600_000]),
             },

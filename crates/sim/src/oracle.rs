@@ -9,6 +9,7 @@
 
 mod authenticate;
 mod contest;
+mod crash;
 mod durable;
 mod ends;
 mod grants;
@@ -28,10 +29,10 @@ pub(crate) use told::Told;
 use crate::client::LinkId;
 use crate::message::{Identity, Message};
 use crate::script::Script;
-use durable::{Durable, Needs};
+use durable::{Asked, Durable, Needs};
 use retained::Retained;
 use routing::{Instance, Routed};
-use sessions::{GroupDebt, Session};
+use sessions::{GroupDebt, Sessions};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use weir_codec::{ReasonCode, TopicName};
@@ -50,7 +51,7 @@ pub(crate) struct Oracle {
     slow_reader: Option<SlowReader>,
     messages: BTreeMap<Identity, Rc<Message>>,
     wires: Vec<Wire>,
-    sessions: BTreeMap<String, Session>,
+    sessions: Sessions,
     homes: BTreeMap<String, usize>,
     groups: Vec<GroupDebt>,
     retained: Retained,
@@ -75,14 +76,10 @@ struct Step {
     is_timeout: bool,
     /// How many other sessions come to their wills or ends in this step, in an order that the model does not know.
     crowd: usize,
-    /// Whether the store was asked for anything in this step, and for which batch: messages, and whatever else an answer
-    /// can promise.
-    has_stored: bool,
-    batch: u64,
-    stored: Vec<Identity>,
+    /// What the store was asked for in this step.
+    asked: Vec<Asked>,
     /// The topics of which it was told a retained message.
     retained: Vec<TopicName>,
-    stores_answer: bool,
     /// What the answers to what was told wait for.
     needs: Vec<Rc<Needs>>,
     /// What the acknowledgement of the message published last in this step waits for.
@@ -116,7 +113,7 @@ impl Oracle {
             slow_reader: script.slow_reader,
             messages: BTreeMap::new(),
             wires: Vec::new(),
-            sessions: BTreeMap::new(),
+            sessions: Sessions::default(),
             homes: BTreeMap::new(),
             groups: Vec::new(),
             retained: Retained::default(),
@@ -222,7 +219,12 @@ impl Oracle {
             (Effect::Report { client_id, report }, _) => self.reported(client_id, report),
             (Effect::Respond { data, .. }, Some(link)) => self.responded(link, data),
             (Effect::Contested { is_news, .. }, Some(link)) => self.contested(link, *is_news),
-            (Effect::Store { changes, .. }, _) => self.asked(changes),
+            (
+                Effect::Store {
+                    ticket, changes, ..
+                },
+                _,
+            ) => self.asked(shard, *ticket, changes),
             (Effect::Load { messages, .. }, _) => self.loads(messages),
             (effect, None) => {
                 self.fail(format!("{effect:?} for a connection that does not exist"));
@@ -241,15 +243,15 @@ impl Oracle {
             // It waits for the store, if it has anything to wait for.
             let lasts = self.sessions.get(&self.wires[link].client_id);
             let lasts = lasts.is_some_and(|session| session.is_durable);
-            if !lasts && !self.step.has_stored {
+            if !lasts && self.step.asked.is_empty() {
                 self.fail(format!("link {link} was not accepted"));
             }
         }
         if let Some(link) = self.step.must_judge.take() {
             self.fail(format!("what link {link} says of itself is not judged"));
         }
-        self.settle_needs();
         self.check_routed();
+        self.settle_needs(shard);
         self.compare_tables(shard, engine);
     }
 

@@ -109,6 +109,8 @@ pub struct StoreHabit {
     pub sync_millis: u64,
     /// So many batches of its log are given back at once.
     pub segment_batches: u64,
+    /// A batch of its log that holds this much takes no more changes.
+    pub batch_bytes: usize,
     /// So much garbage it leaves alone.
     pub garbage_bytes: u64,
     /// By how much the wall clock may be wrong after a restart, in milliseconds.

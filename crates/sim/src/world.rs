@@ -10,6 +10,7 @@ mod disk;
 mod finish;
 mod network;
 mod past;
+mod post;
 mod server;
 
 use crate::client::{Client, LinkId};

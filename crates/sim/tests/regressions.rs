@@ -27,6 +27,7 @@ fn play(settings: &Settings, steps: &[(u64, usize, Action)]) {
                     gather_millis: 0,
                     sync_millis: 200,
                     segment_batches: 3,
+                    batch_bytes: 1 << 20,
                     garbage_bytes: 0,
                     jump_millis: 0,
                 },

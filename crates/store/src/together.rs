@@ -39,8 +39,17 @@ impl Together {
         }
     }
 
-    /// Takes out the most that is complete. It is to be staged as one.
-    pub fn take(&mut self) -> Vec<Part> {
+    /// Takes out the most that is complete, in units: each is to be staged as one, in this order.
+    pub fn take(&mut self) -> Vec<Vec<Part>> {
+        let parts = self.take_complete();
+        let is_joint = parts.iter().any(|part| part.links != Links::default());
+        match is_joint {
+            true => vec![parts],
+            false => parts.into_iter().map(|part| vec![part]).collect(),
+        }
+    }
+
+    fn take_complete(&mut self) -> Vec<Part> {
         let mut cuts: Vec<usize> = self.queues.iter().map(VecDeque::len).collect();
         while let Some((shard, cut)) = self.incomplete(&cuts) {
             if let Some(old) = cuts.get_mut(shard) {
@@ -98,8 +107,20 @@ mod tests {
     }
 
     fn taken(together: &mut Together) -> Vec<(u16, u64)> {
-        let parts = together.take();
-        parts.iter().map(|it| (it.shard.0, it.ticket.0)).collect()
+        let units = together.take();
+        let parts = units.iter().flatten();
+        parts.map(|it| (it.shard.0, it.ticket.0)).collect()
+    }
+
+    #[test]
+    fn only_what_belongs_together_is_one_unit() {
+        let mut together = Together::default();
+        together.push(part(0, 1, &[], None));
+        together.push(part(1, 1, &[], None));
+        assert_eq!(together.take().len(), 2);
+        together.push(part(0, 2, &[1], None));
+        together.push(part(1, 2, &[], Some((0, 2))));
+        assert_eq!(together.take().len(), 1);
     }
 
     #[test]

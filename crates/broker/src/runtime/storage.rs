@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use std::{fmt, fs, io, thread};
 use weir_admin::StoreLoad;
-use weir_engine::{Change, Links, MessageNumber, Record, SessionKey, ShardId, StoreTicket};
+use weir_engine::{Change, MessageNumber, Record, SessionKey, ShardId, StoreTicket};
 use weir_store::{Files, Part, Recovered, Store, StoreError, Together};
 
 use super::clock::Clock;
@@ -296,20 +296,17 @@ impl Keeper {
         gathered_bytes
     }
 
-    /// Stages what is complete: as one, where something of one shard belongs to something of another.
+    /// Stages what is complete.
     fn stage(&mut self) {
-        let parts = self.together.take();
-        let is_joint = parts.iter().any(|part| part.links != Links::default());
-        let mut joint = Vec::new();
-        for part in parts {
-            self.staged_bytes += cost_bytes(&part);
-            self.tickets.insert(part.shard, part.ticket);
-            match is_joint {
-                true => joint.extend(part.changes),
-                false => self.store.stage(part.changes),
+        for unit in self.together.take() {
+            let mut changes = Vec::new();
+            for part in unit {
+                self.staged_bytes += cost_bytes(&part);
+                self.tickets.insert(part.shard, part.ticket);
+                changes.extend(part.changes);
             }
+            self.store.stage(changes);
         }
-        self.store.stage(joint);
     }
 
     /// Commits what is staged and says so.

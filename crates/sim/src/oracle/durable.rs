@@ -1,35 +1,35 @@
-//! What must last: which answers may leave, and what the model is after a crash.
+//! What must last: which answers may leave, and what the store holds.
 //!
-//! Batches are numbered in the order in which they are asked for. An answer names the last batch that it promises, its own
-//! step's and those of other shards that its message went to, and may not leave before that is kept. Each time the store
-//! begins to commit, the model is photographed; a crash sets it back to the photograph of what was kept, for that is
-//! exactly what the broker must remember. So nothing here knows how records look: that they hold the whole state shows
-//! afterwards, when everything owed before the crash is still owed.
+//! Batches are numbered in the order in which they are asked for. An answer names the batches that it promises, its own
+//! step's and those of other shards that its message went to, and may not leave before all of them are kept. The store
+//! takes batches up in *units*, each of which lasts as a whole: of a shard always the oldest, and what belongs together in
+//! one unit. So what is kept is, for each shard, all that it asked for up to some batch; what the model is then stands in
+//! crash.rs.
 
 use super::Oracle;
-use super::retained::Retained;
-use super::routing::Instance;
-use super::sessions::{Cause, Debt, Flight, GroupDebt, Session};
-use super::wire::Phase;
+use super::crash::Photograph;
+use super::sessions::{Flight, Session};
 use crate::client::LinkId;
 use crate::message::{Identity, Message};
 use crate::script::{Action, Script, Step};
 use crate::table::Table;
-use std::cell::Cell;
-use std::collections::{BTreeMap, VecDeque};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
-use weir_codec::{PacketId, Qos, TopicName};
-use weir_engine::{Change, Key, MessageNumber, Record, SessionNumber, Stage};
+use weir_codec::{PacketId, TopicName};
+use weir_engine::{Change, Key, MessageNumber, Record, SessionNumber, Stage, StoreTicket};
 
 /// What an answer waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Needs {
-    /// The last batch that has to be kept.
-    pub(crate) batch: Cell<u64>,
+    /// The batches that have to be kept.
+    batches: RefCell<Vec<u64>>,
     /// How many other shards a message has not reached yet that are to say so.
     pub(crate) unarrived: Cell<u32>,
     /// Whether it waits for nothing: then it has to leave with the next bytes.
     pub(crate) is_prompt: Cell<bool>,
+    /// Whether all of it has to be kept at once: that a message came which may not come again, and what became of it.
+    pub(crate) is_whole: Cell<bool>,
     /// The message that is acknowledged.
     message: Option<Identity>,
 }
@@ -41,30 +41,46 @@ pub(super) struct Durable {
     /// Whether anybody will look at photographs.
     may_crash: bool,
     /// What was asked for so far.
-    asked: Table,
+    pub(super) asked: Table,
     /// What is kept.
-    kept: Table,
-    pending: VecDeque<Vec<Change>>,
+    pub(super) kept: Table,
+    /// What each shard asked for and the store has not taken up.
+    pub(super) pending: Vec<VecDeque<Batch>>,
+    /// What it has taken up and may lose.
+    pub(super) staged: VecDeque<Vec<Batch>>,
     asked_batches: u64,
-    kept_batches: u64,
-    /// The model at the begin of each commit, the last one kept first.
-    photographs: VecDeque<Photograph>,
+    pub(super) unkept: BTreeSet<u64>,
+    pub(super) untaken: BTreeSet<u64>,
+    /// Of each shard, the model at the end of the last batch that is kept.
+    pub(super) photographs: Vec<Rc<Photograph>>,
+    /// Which shard has the store keep a topic's retained message.
+    pub(super) keepers: BTreeMap<TopicName, usize>,
     /// Of each shard, whether it was told that there is no room.
     pub(super) full: Vec<bool>,
     /// How often a client was owed a message with QoS 2, by the number of the debt, and how often it took it.
-    entered: BTreeMap<(String, u64), Vec<u64>>,
+    pub(super) entered: BTreeMap<(String, u64), Vec<u64>>,
     taken: BTreeMap<(String, u64), usize>,
 }
 
-/// Everything of the model that lasts.
-#[derive(Default)]
-struct Photograph {
-    batches: u64,
-    count: u64,
-    shards: usize,
-    sessions: BTreeMap<String, Session>,
-    groups: Vec<GroupDebt>,
-    retained: Retained,
+/// What one shard asked for in one go.
+#[derive(Debug)]
+pub(super) struct Batch {
+    number: u64,
+    shard: usize,
+    ticket: StoreTicket,
+    changes: Vec<Change>,
+    /// What the model is when all of this shard up to here is kept.
+    photograph: Rc<Photograph>,
+    /// What it is a part of.
+    wholes: Vec<Rc<Needs>>,
+}
+
+/// What was asked for in a step.
+pub(super) struct Asked {
+    batch: u64,
+    messages: Vec<Identity>,
+    /// Whether it keeps anything else that an answer can promise.
+    is_promised: bool,
 }
 
 impl Durable {
@@ -75,16 +91,49 @@ impl Durable {
                 Action::Crash(_) | Action::Shutdown(_) | Action::StoreFails
             )
         };
-        Self {
+        let mut durable = Self {
             is_on: script.settings.is_durable,
             may_crash: script.steps.iter().any(crashes),
-            full: vec![false; script.shards.into()],
-            photographs: VecDeque::from([Photograph {
-                shards: script.shards.into(),
-                ..Photograph::default()
-            }]),
             ..Self::default()
+        };
+        durable.begin(vec![Rc::default(); script.shards.into()]);
+        durable
+    }
+
+    /// The broker begins, with a shard for each photograph.
+    pub(super) fn begin(&mut self, photographs: Vec<Rc<Photograph>>) {
+        let shards = photographs.len();
+        self.full = vec![false; shards];
+        self.pending = (0..shards).map(|_| VecDeque::new()).collect();
+        self.photographs = photographs;
+        self.keepers.clear();
+    }
+
+    /// The broker is gone, and what was asked for and is not kept with it.
+    pub(super) fn end(&mut self) {
+        self.asked = self.kept.clone();
+        self.pending.clear();
+        self.staged.clear();
+        self.unkept.clear();
+        self.untaken.clear();
+        self.full.clear();
+    }
+
+    pub(super) fn keep(&mut self, unit: Vec<Batch>) {
+        for batch in unit {
+            self.unkept.remove(&batch.number);
+            // It was looked at when it was asked for.
+            let _ = self.kept.apply(&batch.changes);
+            if let Some(last) = self.photographs.get_mut(batch.shard) {
+                *last = batch.photograph;
+            }
         }
+    }
+}
+
+impl Batch {
+    pub(super) fn changes(&self) -> &[Change] {
+        &self.changes
     }
 }
 
@@ -104,32 +153,45 @@ impl Oracle {
         session.be_absent(now);
         let flight = Flight::new(message.identity(), message.qos, usize::MAX, 1);
         session.flights.insert(packet_id.get(), flight);
-        self.sessions.insert(client_id.to_string(), session);
+        self.sessions.insert(Rc::new(session));
         let durable = &mut self.durable;
         for table in [&mut durable.asked, &mut durable.kept] {
             let applied = table.apply(changes);
             debug_assert!(applied.is_ok(), "{applied:?}");
         }
-        if let Some(first) = durable.photographs.front_mut() {
-            first.sessions = self.sessions.clone();
-        }
     }
 
-    /// The engine asks the store to keep this.
-    pub(super) fn asked(&mut self, changes: &[Change]) {
-        if !self.durable.is_on {
+    /// A shard asks the store to keep this.
+    pub(super) fn asked(&mut self, shard: usize, ticket: StoreTicket, changes: &[Change]) {
+        let durable = &mut self.durable;
+        let (true, Some(pending)) = (durable.is_on, durable.pending.get_mut(shard)) else {
             return self.fail("a batch for a store that is not there".into());
+        };
+        durable.asked_batches += 1;
+        let number = durable.asked_batches;
+        durable.unkept.insert(number);
+        durable.untaken.insert(number);
+        pending.push_back(Batch {
+            number,
+            shard,
+            ticket,
+            changes: changes.to_vec(),
+            photograph: Rc::default(),
+            wholes: Vec::new(),
+        });
+        for topic in changes.iter().filter_map(retained_topic) {
+            durable.keepers.insert(topic.clone(), shard);
         }
-        self.durable.asked_batches += 1;
-        self.step.has_stored = true;
-        self.step.batch = self.durable.asked_batches;
-        self.step.stores_answer = is_promised(changes);
-        self.step.stored = changes.iter().filter_map(message_of).collect();
-        self.step.retained = changes.iter().filter_map(retained_topic).collect();
+        self.step.asked.push(Asked {
+            batch: number,
+            messages: changes.iter().filter_map(message_of).collect(),
+            is_promised: is_promised(changes),
+        });
+        let retained = changes.iter().filter_map(put_topic).cloned();
+        self.step.retained.extend(retained);
         if let Err(why) = self.durable.asked.apply(changes) {
             self.fail(why);
         }
-        self.durable.pending.push_back(changes.to_vec());
     }
 
     /// A session has left these to the store alone, and wants them back: they must be kept.
@@ -152,94 +214,91 @@ impl Oracle {
         needs
     }
 
-    /// The step is over: what was promised in it is known.
-    pub(super) fn settle_needs(&mut self) {
-        let batch = self.step.batch;
+    /// The step of a shard is over: what was promised in it is known, and what the model is when it is kept.
+    pub(super) fn settle_needs(&mut self, shard: usize) {
+        let asked = std::mem::take(&mut self.step.asked);
+        let mut batches = VecDeque::new();
+        if let Some(pending) = self.durable.pending.get_mut(shard) {
+            batches = pending.split_off(pending.len().saturating_sub(asked.len()));
+        }
         for needs in std::mem::take(&mut self.step.needs) {
-            let is_stored = |message| self.step.stored.contains(message);
-            if self.step.stores_answer || needs.message.as_ref().is_some_and(is_stored) {
-                needs.batch.set(needs.batch.get().max(batch));
+            let is_stored = |asked: &Asked| {
+                let message = needs.message.as_ref();
+                message.is_some_and(|message| asked.messages.contains(message))
+            };
+            for (asked, batch) in asked.iter().zip(&mut batches) {
+                if asked.is_promised || is_stored(asked) {
+                    needs.batches.borrow_mut().push(asked.batch);
+                    batch
+                        .wholes
+                        .extend(needs.is_whole.get().then(|| Rc::clone(&needs)));
+                }
             }
-            if self.step.has_stored || needs.unarrived.get() > 0 {
+            if !asked.is_empty() || needs.unarrived.get() > 0 {
                 needs.is_prompt.set(false);
             }
+        }
+        if !batches.is_empty() && self.durable.may_crash {
+            let photograph = Rc::new(self.photograph(shard));
+            let unfinished = batches.iter_mut();
+            unfinished.for_each(|batch| batch.photograph = Rc::clone(&photograph));
+        }
+        if let Some(pending) = self.durable.pending.get_mut(shard) {
+            pending.append(&mut batches);
         }
     }
 
     /// Whether what an answer promises has happened.
     pub(super) fn is_kept(&self, needs: &Needs) -> bool {
-        needs.unarrived.get() == 0 && needs.batch.get() <= self.durable.kept_batches
+        let is_kept = |batch| !self.durable.unkept.contains(batch);
+        needs.unarrived.get() == 0 && needs.batches.borrow().iter().all(is_kept)
     }
 
-    /// The store begins to commit everything asked for so far.
-    pub(crate) fn commit_begins(&mut self, inventory: Vec<Record>) {
-        if let Some(difference) = self
-            .durable
-            .asked
-            .differs_from(inventory, &self.durable.kept)
-        {
-            return self.fail(difference);
+    /// What was asked for so far is exactly what the shards would write down if they were asked.
+    pub(crate) fn check_records(&mut self, inventory: Vec<Record>) {
+        let durable = &self.durable;
+        if let Some(difference) = durable.asked.differs_from(inventory, &durable.kept) {
+            self.fail(difference);
         }
-        let batches = self.durable.asked_batches;
-        let photograph = match self.durable.may_crash {
-            true => Photograph {
-                batches,
-                count: self.count,
-                shards: self.shards,
-                sessions: self.sessions.clone(),
-                groups: self.groups.clone(),
-                retained: self.retained.clone(),
-            },
-            false => Photograph {
-                batches,
-                ..Photograph::default()
-            },
-        };
-        self.durable.photographs.push_back(photograph);
     }
 
-    /// Everything asked for before the oldest commit under way is kept.
-    pub(crate) fn committed(&mut self) {
+    /// The store has taken up these batches of these shards, all or nothing, after what it took up before.
+    pub(crate) fn staged(&mut self, unit: &[(usize, StoreTicket)]) {
         let durable = &mut self.durable;
-        durable.photographs.pop_front();
-        let upto = durable.photographs.front().map_or(0, |it| it.batches);
-        while durable.kept_batches < upto
-            && let Some(changes) = durable.pending.pop_front()
-        {
-            durable.kept_batches += 1;
-            // It was looked at when it was asked for.
-            let _ = durable.kept.apply(&changes);
+        let mut batches = Vec::new();
+        for (shard, ticket) in unit {
+            let next = durable.pending.get_mut(*shard);
+            match next.and_then(VecDeque::pop_front) {
+                Some(batch) if batch.ticket == *ticket => batches.push(batch),
+                other => {
+                    let wrong = format!("shard {shard}: {ticket:?} was taken up before {other:?}");
+                    return self.fail(wrong);
+                }
+            }
         }
-    }
-
-    /// The store had no room after all.
-    pub(crate) fn commit_failed(&mut self) {
-        self.durable.photographs.pop_back();
-    }
-
-    /// What the store found when it was opened after a crash: everything that is kept, or that and what was just being
-    /// committed, if it was; all moments later by `shift_millis`.
-    pub(crate) fn recovered(&mut self, found: &[Record], shift_millis: i64) {
-        let table = |records: &[Record]| {
-            let changes: Vec<_> = records.iter().cloned().map(Change::Put).collect();
-            let mut table = Table::default();
-            table.apply(&changes).map(|()| table)
-        };
-        let found = match table(found) {
-            Ok(found) => found,
-            Err(why) => return self.fail(format!("the store came back with {why}")),
-        };
-        let is_same = |kept: &Table| kept.shifted(shift_millis).holds_the_same_as(&found);
-        if !is_same(&self.durable.kept) && self.durable.photographs.len() > 1 {
-            self.committed();
+        for batch in &batches {
+            durable.untaken.remove(&batch.number);
         }
-        if !is_same(&self.durable.kept) {
-            let (kept, found) = (self.durable.kept.list(), found.list());
-            return self.fail(format!(
-                "the store came back with {found:?} instead of {kept:?}"
+        let is_torn = |whole: &&Rc<Needs>| {
+            let parts = whole.batches.borrow();
+            whole.unarrived.get() > 0 || parts.iter().any(|it| durable.untaken.contains(it))
+        };
+        let mut wholes = batches.iter().flat_map(|batch| &batch.wholes);
+        let torn = wholes.find(is_torn).map(Rc::clone);
+        durable.staged.push_back(batches);
+        if let Some(whole) = torn {
+            let message = &whole.message;
+            self.fail(format!(
+                "a part of {message:?} would be kept without the rest"
             ));
         }
-        self.durable.kept = found;
+    }
+
+    /// All that was taken up is kept.
+    pub(crate) fn committed(&mut self) {
+        for unit in std::mem::take(&mut self.durable.staged) {
+            self.durable.keep(unit);
+        }
     }
 
     /// Whether a QoS 2 message may be sent with this packet id: a client that sees it must see it under no other.
@@ -256,113 +315,6 @@ impl Oracle {
                     if matches!(it.stage, Stage::Sent(_, other) if other.get() == id))
             })
         })
-    }
-
-    /// The broker is gone. What the model knows is what is kept.
-    pub(crate) fn crashed(&mut self, shift_millis: i64) {
-        self.is_down = true;
-        for wire in &mut self.wires {
-            wire.phase = Phase::Ended;
-        }
-        let durable = &mut self.durable;
-        durable.asked = durable.kept.clone();
-        durable.pending.clear();
-        durable.asked_batches = durable.kept_batches;
-        durable.photographs.truncate(1);
-        durable.full.clear();
-        let Some(kept) = durable.photographs.front() else {
-            return;
-        };
-        let count = kept.count;
-        self.shards = kept.shards;
-        for entered in durable.entered.values_mut() {
-            entered.retain(|number| *number <= count);
-        }
-        self.sessions = kept.sessions.clone();
-        self.groups = kept.groups.clone();
-        self.retained = kept.retained.clone();
-        self.mail.clear();
-        self.shift(shift_millis);
-        let (sessions, gone): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.sessions)
-            .into_iter()
-            .partition(|(_, session)| session.is_durable);
-        self.sessions = sessions;
-        let mut lost: Vec<_> = gone
-            .into_values()
-            .flat_map(|session| session.debts)
-            .collect();
-        for session in self.sessions.values_mut() {
-            let is_lost = |debt: &mut Debt| debt.qos == Qos::AtMostOnce;
-            lost.extend(session.debts.extract_if(.., is_lost));
-        }
-        self.excuse_groups(&lost);
-        // It may crash again before anything is committed.
-        if let Some(kept) = self.durable.photographs.front_mut() {
-            kept.sessions = self.sessions.clone();
-            kept.groups = self.groups.clone();
-            kept.retained = self.retained.clone();
-        }
-    }
-
-    /// The wall clock has jumped: everything is due so much later.
-    fn shift(&mut self, millis: i64) {
-        let now = self.now;
-        let later = |at: u64| at.saturating_add_signed(millis);
-        let shifted = |instance: &Rc<Instance>| {
-            Rc::new(Instance {
-                expires_at: instance.expires_at.map(later),
-                message: Rc::clone(&instance.message),
-                publisher: instance.publisher.clone(),
-                needs: Rc::clone(&instance.needs),
-                ..**instance
-            })
-        };
-        for session in self.sessions.values_mut() {
-            session.expires_at = session.expires_at.map(later);
-            if let Some(will) = &mut session.will {
-                will.due_at = will.due_at.map(later);
-            }
-            for debt in &mut session.debts {
-                // What has expired was deleted, perhaps, and does not come back with the clock.
-                debt.must &= !debt.is_expired(now);
-                debt.instance = shifted(&debt.instance);
-            }
-        }
-        for group in &mut self.groups {
-            group.must &= group.instance.expires_at.is_none_or(|at| at > now);
-            group.instance = shifted(&group.instance);
-        }
-        let kept = &self.durable.kept.records;
-        let is_kept = |topic: &TopicName| kept.contains_key(&Key::Retained(topic.clone()));
-        self.retained.shift(now, later, shifted, is_kept);
-    }
-
-    /// The broker is there again: who has which session.
-    pub(crate) fn restarted(&mut self, now: u64, shards: usize, homes: BTreeMap<String, usize>) {
-        self.now = now;
-        self.is_down = false;
-        self.retained.restart(shards, self.shards);
-        self.shards = shards;
-        self.durable.full = vec![false; shards];
-        let names: Vec<_> = self.sessions.keys().cloned().collect();
-        if !names.iter().eq(homes.keys()) {
-            let found: Vec<_> = homes.keys().collect();
-            return self.fail(format!("sessions {found:?} came back instead of {names:?}"));
-        }
-        for (client_id, session) in &mut self.sessions {
-            session.shard = homes[client_id];
-            session.begin_again(now);
-        }
-        self.homes = homes;
-    }
-
-    /// Every shard knows what the others were given back.
-    pub(crate) fn settled(&mut self, now: u64) {
-        self.is_settling = false;
-        self.retained.late_until = now + 1000;
-        for session in self.sessions.values_mut() {
-            session.not_before(now);
-        }
     }
 
     /// A debt of a QoS 2 message was entered.
@@ -436,36 +388,17 @@ fn message_of(change: &Change) -> Option<Identity> {
 }
 
 /// The topic of a retained message that a change keeps.
-fn retained_topic(change: &Change) -> Option<TopicName> {
+fn put_topic(change: &Change) -> Option<&TopicName> {
     match change {
-        Change::Put(Record::Retained(it)) => Some(it.topic.clone()),
+        Change::Put(Record::Retained(it)) => Some(&it.topic),
         _ => None,
     }
 }
 
-impl Session {
-    /// The broker was started again: what does not outlive it is gone, and whoever was here is absent from now on.
-    fn begin_again(&mut self, now: u64) {
-        for debt in &mut self.debts {
-            // The rest of a replay ends with the broker.
-            debt.must &= !matches!(debt.cause, Cause::Replay(_));
-        }
-        for subscription in self.subscriptions.values_mut() {
-            // Nobody is let in before everybody knows of it.
-            subscription.is_promised = true;
-        }
-        // What it may do is found out when it comes.
-        self.permit(None, None);
-        if self.link.take().is_some() {
-            self.be_absent(now);
-        }
-    }
-
-    /// What came to its time while nobody looked happens now.
-    fn not_before(&mut self, now: u64) {
-        self.expires_at = self.expires_at.map(|at| at.max(now));
-        if let Some(will) = &mut self.will {
-            will.due_at = will.due_at.map(|at| at.max(now));
-        }
+/// The topic of a retained message that a change keeps or deletes.
+fn retained_topic(change: &Change) -> Option<&TopicName> {
+    match change {
+        Change::Delete(Key::Retained(topic)) => Some(topic),
+        _ => put_topic(change),
     }
 }

@@ -192,10 +192,7 @@ impl Oracle {
         });
         let limit = self.wires[link].max_packet_bytes() as usize;
         let granted = self.wires[link].granted;
-        let session = self
-            .sessions
-            .entry(client_id.to_string())
-            .or_insert_with(|| Session::new(client_id, shard));
+        let session = self.sessions.find_or_begin(client_id, shard);
         session.link = Some(link);
         session.grant(granted);
         session.expiry_seconds = wished.min(self.settings.session_expiry_max_seconds);
@@ -406,7 +403,7 @@ impl Oracle {
             return;
         };
         self.excuse_groups(&session.debts);
-        if let Some(will) = session.will {
+        if let Some(will) = &session.will {
             self.publish(session.shard, client_id, &will.message);
         }
     }

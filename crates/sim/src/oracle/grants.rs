@@ -13,11 +13,11 @@ use weir_engine::End;
 impl Oracle {
     /// Other rules are in force on a shard. Who loses a subscription there, or may not be there at all, is disconnected.
     pub(super) fn rules_changed(&mut self, shard: usize, rules: u8) {
-        let is_judged = |session: &&mut Session| {
+        let is_judged = |session: &Session| {
             session.shard == shard && session.rules.is_some_and(|of| of != rules)
         };
         let mut judged = Vec::new();
-        for session in self.sessions.values_mut().filter(is_judged) {
+        for session in self.sessions.those_mut(is_judged) {
             let denied = denied_by(rules);
             if let Ok(denied) = denied {
                 session.permit(denied, Some(rules));

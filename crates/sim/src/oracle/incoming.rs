@@ -125,6 +125,8 @@ impl Oracle {
                 (publish.delivery, self.sessions.get_mut(client_id))
             {
                 session.received.insert(id.get());
+                let needs = self.step.published.iter();
+                needs.for_each(|needs| needs.is_whole.set(session.is_durable));
                 if room == Room::Maybe && self.shards == 1 && !self.durable.is_on {
                     session.doubtful.insert(id.get());
                 }

@@ -5,7 +5,7 @@
 //! known there and not beaten by another that is.
 
 use super::routing::Instance;
-use super::sessions::{Cause, Debt};
+use super::sessions::{Cause, Debt, Session};
 use super::{LATE_MILLIS, Oracle, matches};
 use crate::message::{Identity, Message};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +26,8 @@ pub(crate) struct Value {
     /// `None`: a deletion.
     pub(crate) message: Option<Rc<Message>>,
     pub(crate) expires_at: Option<u64>,
-    known: BTreeSet<usize>,
+    /// Where it is known, and since which step.
+    known: BTreeMap<usize, u64>,
     beats: BTreeSet<usize>,
     step: u64,
     /// It may have found no room.
@@ -46,13 +47,21 @@ pub(crate) enum Room {
 impl Retained {
     /// The values that this topic can have on a shard.
     pub(crate) fn candidates(&self, shard: usize, topic: &str) -> Vec<usize> {
+        self.candidates_at(shard, topic, u64::MAX)
+    }
+
+    /// Those that it could have after a step.
+    fn candidates_at(&self, shard: usize, topic: &str, step: u64) -> Vec<usize> {
         let Some(all) = self.topics.get(topic) else {
             return Vec::new();
         };
         let known: Vec<usize> = all
             .iter()
             .copied()
-            .filter(|value| self.values[*value].known.contains(&shard))
+            .filter(|value| {
+                let since = self.values[*value].known.get(&shard);
+                since.is_some_and(|since| *since <= step)
+            })
             .collect();
         let is_beaten = |value: &usize| {
             known
@@ -91,19 +100,32 @@ impl Retained {
         (surely, candidates.iter().any(is_message))
     }
 
-    /// The broker was started again: every shard has what the home of each topic had, which may be what any had.
-    pub(super) fn restart(&mut self, shards: usize, shards_before: usize) {
+    /// The broker was started again: every shard has what the keeper of each topic had when it was cut off, in which step
+    /// stands in `cuts`. Where nobody has kept anything it may be what any had.
+    pub(super) fn restart(
+        &mut self,
+        cuts: &[u64],
+        keepers: &BTreeMap<TopicName, usize>,
+        shards: usize,
+        step: u64,
+    ) {
+        let keepers: BTreeMap<&str, usize> = keepers
+            .iter()
+            .map(|(topic, shard)| (topic.as_str(), *shard))
+            .collect();
         let topics: Vec<String> = self.topics.keys().cloned().collect();
         for topic in topics {
-            let of_shard = |shard| self.candidates(shard, &topic);
-            let each: Vec<Vec<usize>> = (0..shards_before).map(of_shard).collect();
+            let keeper = keepers.get(topic.as_str());
+            let shards_asked = keeper.map_or(0..cuts.len(), |keeper| *keeper..keeper + 1);
+            let of_shard = |shard: usize| self.candidates_at(shard, &topic, cuts[shard]);
+            let each: Vec<Vec<usize>> = shards_asked.map(of_shard).collect();
             let may_be_nothing = each.iter().any(Vec::is_empty);
             let possible: BTreeSet<usize> = each.into_iter().flatten().collect();
             for id in self.topics.get(&topic).into_iter().flatten() {
                 let value = &mut self.values[*id];
                 value.known.clear();
                 if possible.contains(id) {
-                    value.known.extend(0..shards);
+                    value.known.extend((0..shards).map(|shard| (shard, step)));
                     value.beats.retain(|other| !possible.contains(other));
                     value.is_doubtful |= may_be_nothing;
                 }
@@ -194,7 +216,9 @@ impl Oracle {
                 .into_iter()
                 .flatten()
                 .copied();
-            for other in known.filter(|other| self.retained.values[*other].known.contains(&shard)) {
+            for other in
+                known.filter(|other| self.retained.values[*other].known.contains_key(&shard))
+            {
                 // Timers of one moment: the model does not know their order, so neither is the later one.
                 if !(self.step.is_timeout && self.retained.values[other].step == self.step.number) {
                     beats.insert(other);
@@ -214,7 +238,7 @@ impl Oracle {
         self.retained.values.push(Value {
             message: (!message.payload.is_empty()).then(|| Rc::clone(message)),
             expires_at,
-            known: BTreeSet::new(),
+            known: BTreeMap::new(),
             beats,
             step: self.step.number,
             is_doubtful,
@@ -244,7 +268,7 @@ impl Oracle {
         }
         let earlier: Vec<usize> = all.iter().copied().filter(|other| *other < id).collect();
         for other in earlier {
-            let is_known = self.retained.values[other].known.contains(&shard);
+            let is_known = self.retained.values[other].known.contains_key(&shard);
             if is_known && self.retained.values[other].step != self.retained.values[id].step {
                 let mut beaten = self.retained.values[other].beats.clone();
                 beaten.insert(other);
@@ -256,21 +280,20 @@ impl Oracle {
 
     /// A value is known on one more shard. Replays of what it replaces need no longer come; they may be under way.
     pub(super) fn value_arrived(&mut self, shard: usize, id: usize) {
-        self.retained.values[id].known.insert(shard);
+        let step = self.step.number;
+        self.retained.values[id].known.insert(shard, step);
         let topic = self.retained.values[id]
             .instance
             .as_ref()
             .map(|instance| instance.message.topic.clone());
         let Some(topic) = topic else { return };
-        for session in self
-            .sessions
-            .values_mut()
-            .filter(|session| session.shard == shard)
-        {
-            for debt in &mut session.debts {
-                if matches!(debt.cause, Cause::Replay(_)) && debt.instance.message.topic == topic {
-                    debt.must = false;
-                }
+        let is_it = |debt: &Debt| {
+            matches!(debt.cause, Cause::Replay(_)) && debt.instance.message.topic == topic
+        };
+        let owes = |session: &Session| session.shard == shard && session.debts.iter().any(is_it);
+        for session in self.sessions.those_mut(owes) {
+            for debt in session.debts.iter_mut().filter(|debt| is_it(debt)) {
+                debt.must = false;
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use super::durable::Needs;
 use super::retained::Room;
-use super::sessions::{Cause, Debt, GroupDebt, Subscription};
+use super::sessions::{Cause, Debt, GroupDebt, Session, Subscription};
 use super::{Oracle, matches};
 use crate::message::{Identity, Message};
 use std::collections::BTreeSet;
@@ -311,6 +311,7 @@ impl Oracle {
             return None;
         }
         self.groups.push(GroupDebt {
+            shards: BTreeSet::from([shard]),
             filter: filter.to_string(),
             instance: Rc::clone(instance),
             must: matches!(instance.message.identity(), Identity::Numbered(_)),
@@ -399,8 +400,10 @@ impl Oracle {
     /// Nobody is owed this one after all.
     pub(super) fn drop_group(&mut self, id: usize) {
         self.groups[id].is_given = true;
-        for session in self.sessions.values_mut() {
-            session.debts.retain(|debt| debt.cause != Cause::Group(id));
+        let is_it = |debt: &Debt| debt.cause == Cause::Group(id);
+        let owes = |session: &Session| session.debts.iter().any(is_it);
+        for session in self.sessions.those_mut(owes) {
+            session.debts.retain(|debt| !is_it(debt));
         }
     }
 

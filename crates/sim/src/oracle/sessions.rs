@@ -9,9 +9,14 @@ use crate::client::LinkId;
 use crate::message::{Identity, Message};
 use crate::rules::Granted;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::rc::Rc;
 use weir_codec::Qos;
 use weir_engine::SlowReader;
+
+/// All sessions by their client ids. What is photographed is shared until it changes.
+#[derive(Default)]
+pub(crate) struct Sessions(BTreeMap<String, Rc<Session>>);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
@@ -128,10 +133,53 @@ pub(crate) struct Debt {
 /// A message owed to one member of a shared subscription.
 #[derive(Clone, Debug)]
 pub(crate) struct GroupDebt {
+    /// Where somebody may be given it.
+    pub(crate) shards: BTreeSet<usize>,
     pub(crate) filter: String,
     pub(crate) instance: Rc<Instance>,
     pub(crate) must: bool,
     pub(crate) is_given: bool,
+}
+
+impl Sessions {
+    pub(crate) fn get_mut(&mut self, client_id: &str) -> Option<&mut Session> {
+        self.0.get_mut(client_id).map(Rc::make_mut)
+    }
+
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.0.values_mut().map(Rc::make_mut)
+    }
+
+    /// Those of which this is true, to be changed.
+    pub(crate) fn those_mut(
+        &mut self,
+        is_one: impl Fn(&Session) -> bool,
+    ) -> impl Iterator<Item = &mut Session> {
+        let sessions = self.0.values_mut();
+        let chosen = sessions.filter(move |session| is_one(session));
+        chosen.map(Rc::make_mut)
+    }
+
+    pub(crate) fn find_or_begin(&mut self, client_id: &str, shard: usize) -> &mut Session {
+        let session = self.0.entry(client_id.to_string());
+        Rc::make_mut(session.or_insert_with(|| Rc::new(Session::new(client_id, shard))))
+    }
+
+    pub(crate) fn insert(&mut self, session: Rc<Session>) {
+        self.0.insert(session.client_id.clone(), session);
+    }
+
+    pub(crate) fn remove(&mut self, client_id: &str) -> Option<Rc<Session>> {
+        self.0.remove(client_id)
+    }
+}
+
+impl Deref for Sessions {
+    type Target = BTreeMap<String, Rc<Session>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Flight {

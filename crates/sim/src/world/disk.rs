@@ -1,18 +1,21 @@
 //! The store of the world, and what a crash of the broker makes of everything.
 //!
-//! Batches of all shards go to one store, in the order in which they are asked for. It gathers some, commits them together,
-//! and tells each shard; it stalls, and is full for a while. When the broker crashes everything that is not committed is
-//! gone, with all shards, mailboxes and transports; a commit under way is kept or not. Then the broker is started again
-//! with what there is, perhaps with another number of shards, and the clients come back with their sessions.
+//! As the store's thread in the binary it has batches of all shards wait while it commits, joins those that belong
+//! together, stages what is complete, commits it, and tells each shard. It stalls, and is full for a while. When the
+//! broker crashes everything that is not committed is gone, with all shards, mailboxes and transports; of a commit under
+//! way the disk keeps what it likes. Then the broker is started again with what there is, perhaps with another number of
+//! shards, and the clients come back with their sessions.
 
 use super::server::Host;
 use super::{Event, World};
 use crate::oracle::Told;
 use crate::random::Random;
 use crate::script::{ConnectWish, Script};
-use std::collections::{BTreeMap, VecDeque};
-use weir_engine::{Change, Input, MessageNumber, Record, SessionKey, Shard, StoreTicket};
-use weir_store::{Durability, Faulty, Limits, Recovered, Store, StoreError, WallClock};
+use std::collections::BTreeMap;
+use weir_engine::{Input, MessageNumber, Record, SessionKey, Shard, ShardId, StoreTicket};
+use weir_store::{
+    Durability, Faulty, Limits, Part, Recovered, Store, StoreError, Together, WallClock,
+};
 
 const DISK: u64 = 5;
 
@@ -29,11 +32,14 @@ pub(super) struct Disk {
     pub(super) store: Store<Faulty>,
     /// What the engine's moments mean on the wall clock.
     pub(super) clock: WallClock,
-    /// Who asked, in order.
-    asked: VecDeque<(usize, StoreTicket)>,
-    /// How many of them are being committed.
-    committing: usize,
+    /// What waits for what belongs to it, or for the end of a commit.
+    together: Together,
+    /// Whether something came since it was last looked at.
+    has_more: bool,
+    /// The last ticket of each shard that is staged and not answered.
+    tickets: BTreeMap<ShardId, StoreTicket>,
     is_commit_due: bool,
+    is_committing: bool,
     stalled_until: u64,
     is_full: bool,
     random: Random,
@@ -54,13 +60,38 @@ impl Disk {
         Self {
             store,
             clock,
-            asked: VecDeque::new(),
-            committing: 0,
+            together: Together::default(),
+            has_more: false,
+            tickets: BTreeMap::new(),
             is_commit_due: false,
+            is_committing: false,
             stalled_until: 0,
             is_full: false,
             random,
         }
+    }
+
+    /// Stages what is complete; returns the tickets of each unit.
+    fn stage(&mut self) -> Vec<Vec<(usize, StoreTicket)>> {
+        self.has_more = false;
+        let mut units = Vec::new();
+        for unit in self.together.take() {
+            let mut tickets = Vec::new();
+            let mut changes = Vec::new();
+            for part in unit {
+                self.tickets.insert(part.shard, part.ticket);
+                tickets.push((usize::from(part.shard.0), part.ticket));
+                changes.extend(part.changes);
+            }
+            self.store.stage(changes);
+            units.push(tickets);
+        }
+        units
+    }
+
+    /// Whether nothing is to be committed.
+    fn is_idle(&self) -> bool {
+        !self.has_more && self.tickets.is_empty() && !self.store.has_staged()
     }
 }
 
@@ -71,6 +102,7 @@ fn open(
 ) -> Result<(Store<Faulty>, Recovered), StoreError> {
     let limits = Limits {
         garbage_bytes: script.store.garbage_bytes,
+        batch_bytes: script.store.batch_bytes,
         ..Limits::default()
     };
     // What is committed lasts when it is synced, which the world does later.
@@ -88,16 +120,19 @@ impl World<'_> {
         self.disk.is_full || self.now < self.disk.stalled_until
     }
 
-    pub(super) fn ask_store(&mut self, shard: usize, ticket: StoreTicket, changes: Vec<Change>) {
-        self.trace.number(changes.len() as u64);
-        self.disk.store.stage(changes);
-        self.disk.asked.push_back((shard, ticket));
+    /// A shard hands the store what it has gathered.
+    pub(super) fn ask_store(&mut self, parts: Vec<Part>) {
+        for part in parts {
+            self.trace.number(part.changes.len() as u64);
+            self.disk.together.push(part);
+        }
+        self.disk.has_more = true;
         self.plan_commit();
     }
 
     fn plan_commit(&mut self) {
         let disk = &mut self.disk;
-        if disk.is_commit_due || disk.committing > 0 || disk.asked.is_empty() {
+        if disk.is_commit_due || disk.is_committing || disk.is_idle() {
             return;
         }
         disk.is_commit_due = true;
@@ -112,16 +147,18 @@ impl World<'_> {
             return self.plan_commit();
         }
         let inventory = self.hosts.iter().flat_map(|host| host.shard.inventory());
-        self.oracle.commit_begins(inventory.collect());
+        self.oracle.check_records(inventory.collect());
+        let units = self.disk.stage();
+        units.iter().for_each(|unit| self.oracle.staged(unit));
         let disk = &mut self.disk;
         match disk.store.commit(disk.clock) {
             Ok(_) => {
-                disk.committing = disk.asked.len();
+                disk.is_committing = true;
                 let at = self.now + disk.random.below(self.script.store.sync_millis + 1);
                 self.put(at, Event::Committed);
             }
             // It is tried again when there is room.
-            Err(StoreError::Full) => self.oracle.commit_failed(),
+            Err(StoreError::Full) => {}
             Err(_) => self.crash(0, self.life),
         }
     }
@@ -132,9 +169,9 @@ impl World<'_> {
             return self.crash(0, self.life);
         }
         self.oracle.committed();
-        let count = std::mem::take(&mut self.disk.committing);
-        let tickets: BTreeMap<usize, StoreTicket> = self.disk.asked.drain(..count).collect();
-        for (shard, ticket) in tickets {
+        self.disk.is_committing = false;
+        for (shard, ticket) in std::mem::take(&mut self.disk.tickets) {
+            let shard = usize::from(shard.0);
             self.put(self.now, Event::Stored { shard, ticket });
         }
         self.plan_commit();
@@ -212,7 +249,7 @@ impl World<'_> {
         if self.script.settings.is_durable && !self.oracle.is_down {
             self.disk.store.log_mut().fail_sync();
             // Somebody may have nothing to commit for long.
-            if self.disk.asked.is_empty() {
+            if self.disk.is_idle() {
                 self.crash(100, number);
             }
         }
@@ -244,7 +281,10 @@ impl World<'_> {
     }
 
     pub(super) fn stopped(&mut self, down_millis: u64, number: u64) {
-        if !self.is_store_stuck() && self.disk.committing == 0 {
+        for shard in 0..self.hosts.len() {
+            self.post(shard);
+        }
+        if !self.is_store_stuck() && !self.disk.is_committing {
             self.commit();
             self.committed();
         }

@@ -14,6 +14,7 @@ use std::fmt;
 use std::sync::atomic::Ordering;
 use weir_codec::{Connect, Delivery, Output, Packet, Properties, Publish};
 use weir_engine::{ConnectionKey, Effect, End, Input, Instant, Lost, Remote, Shard, ShardId};
+use weir_store::Part;
 
 /// How long a Keep-Alive or expiry may be late, as a busy machine is late.
 const LATE_MILLIS: u64 = 15;
@@ -23,15 +24,18 @@ const CROWDED_MILLIS: u64 = 3;
 
 /// One shard and what its thread holds.
 pub(crate) struct Host {
+    pub(super) id: ShardId,
     pub(crate) shard: Shard,
     pub(crate) links: BTreeMap<ConnectionKey, LinkId>,
     /// The footprint before anything happened.
     pub(crate) empty: [usize; 8],
-    outgoing: Vec<Vec<Remote>>,
-    mail_at: Vec<u64>,
+    /// What the store and the other shards are to be told.
+    pub(super) parts: Vec<Part>,
+    pub(super) outgoing: Vec<Vec<Remote>>,
+    pub(super) mail_at: Vec<u64>,
     flush_due: bool,
     armed: Option<u64>,
-    random: Random,
+    pub(super) random: Random,
 }
 
 impl Host {
@@ -41,9 +45,11 @@ impl Host {
         let seed = script.seed ^ life.rotate_right(8);
         let shard = Shard::new(ShardId(index), count, script.settings.clone(), seed);
         Self {
+            id: ShardId(index),
             empty: shard.footprint(),
             shard,
             links: BTreeMap::new(),
+            parts: Vec::new(),
             outgoing: vec![Vec::new(); shards],
             mail_at: vec![0; shards],
             flush_due: false,
@@ -77,7 +83,8 @@ impl World<'_> {
         self.oracle
             .stepped(self.now, shard, &self.hosts[shard].shard);
         let host = &mut self.hosts[shard];
-        let has_mail = host.outgoing.iter().any(|batch| !batch.is_empty());
+        let has_mail =
+            !host.parts.is_empty() || host.outgoing.iter().any(|batch| !batch.is_empty());
         if (host.shard.is_dirty() || has_mail) && !host.flush_due {
             host.flush_due = true;
             let at = self.now + host.random.pick(&[0, 0, 0, 1, 2]);
@@ -297,8 +304,18 @@ impl World<'_> {
                     self.hosts[shard].outgoing[usize::from(to.0)].push(remote);
                 }
                 Effect::Store {
-                    ticket, changes, ..
-                } => self.ask_store(shard, ticket, changes),
+                    ticket,
+                    changes,
+                    links,
+                } => {
+                    let host = &mut self.hosts[shard];
+                    host.parts.push(Part {
+                        shard: host.id,
+                        ticket,
+                        changes,
+                        links,
+                    });
+                }
                 Effect::Load { session, messages } => {
                     self.ask_to_load(shard, session, messages);
                 }
@@ -372,6 +389,8 @@ impl World<'_> {
         self.hosts[shard]
             .shard
             .transmit(Instant::from_millis(self.now), key, &mut out);
+        // Other shards and the store are told before the client is.
+        self.post(shard);
         let mut bytes = BytesMut::with_capacity(out.len());
         out.parts(self.hosts[shard].shard.segment())
             .for_each(|part| bytes.extend_from_slice(part));
@@ -418,42 +437,6 @@ impl World<'_> {
         }
         self.after(shard);
         self.post(shard);
-    }
-
-    /// One batch to each shard that there is something for.
-    fn post(&mut self, from: usize) {
-        for to in 0..self.hosts.len() {
-            let host = &mut self.hosts[from];
-            let batch = std::mem::take(&mut host.outgoing[to]);
-            if batch.is_empty() {
-                continue;
-            }
-            let delay = host.random.below(self.script.mail_delay_millis + 1);
-            host.mail_at[to] = host.mail_at[to].max(self.now + delay);
-            let at = host.mail_at[to];
-            self.mail_bytes += batch.iter().map(Remote::cost_bytes).sum::<usize>();
-            self.put(at, Event::Mail { from, to, batch });
-        }
-    }
-
-    pub(super) fn deliver_mail(&mut self, from: usize, to: usize, batch: Vec<Remote>) {
-        let sender = ShardId(u16::try_from(from).unwrap_or(u16::MAX));
-        self.mail_bytes -= batch.iter().map(Remote::cost_bytes).sum::<usize>();
-        for remote in batch {
-            let copy = remote.clone();
-            let told = Told::Remote {
-                from,
-                remote: &copy,
-            };
-            self.tell(
-                to,
-                &told,
-                Input::Remote {
-                    from: sender,
-                    remote,
-                },
-            );
-        }
     }
 }
 
