@@ -1,7 +1,8 @@
 //! Faults that can be planted, one at a time, to prove that the simulation would find them.
 //!
 //! Without the feature `faults` nothing can be planted, and `fault!` is a constant `false` that leaves no trace. With it,
-//! what is planted is planted for the whole process: only the simulation's own test does that.
+//! what is planted is planted for the whole process: only the simulation's own test does that. A few are of the store, which
+//! asks here whether they are planted.
 
 /// Whether this fault is planted.
 macro_rules! fault {
@@ -13,7 +14,7 @@ macro_rules! fault {
 macro_rules! faults {
     ($($name:ident: $doc:literal,)*) => {
         /// Something that the engine could do wrong.
-        #[cfg_attr(not(feature = "faults"), allow(unreachable_pub))]
+        #[cfg_attr(not(feature = "faults"), allow(unreachable_pub, dead_code))]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub enum Fault {
@@ -37,6 +38,7 @@ faults! {
     AnswersTwice: "PUBACK and PUBREC are sent twice.",
     AuthOfAnotherMethod: "AUTH may name another method than CONNECT.",
     AuthOutOfTurn: "AUTH is taken whether it is due or not.",
+    CauseForgotten: "A batch does not say which one of another shard asked for it.",
     CircleEnds: "Packet ids are not given out from 1 again.",
     CleanStartKeepsSession: "Clean Start does not discard the session.",
     ClockStandsStill: "Logical time does not take up that of other shards.",
@@ -64,9 +66,14 @@ faults! {
     GroupPrefersAbsent: "A shared subscription prefers members without a connection.",
     IdentifiersLost: "Of several matching subscriptions only one identifier is sent.",
     InterestNotTakenBack: "Other shards are not told when the last subscriber is gone.",
+    JoinedApart: "What several shards keep of one message is staged before all of it is there.",
+    JoinedInPieces: "What belongs together is staged in several units.",
+    JoinedOvertaken: "A batch overtakes one of its own shard that waits for what belongs to it.",
+    JoiningDropsNeeded: "What is gone before it is written is struck off in the wrong group.",
     KeepAliveTooLong: "A silent client is given twice the time.",
     KeepAliveTooShort: "A silent client is given one Keep Alive.",
     LatestForgotten: "A message that a newer one of its topic replaces is not counted as missed.",
+    LinksForgotten: "A batch does not say which other shards keep a part of the same message.",
     LoadedNotAskedAgain: "Only once does a session ask for what is parked.",
     LowestQosWins: "Of several matching subscriptions the lowest QoS counts.",
     MaximumPacketSizeIgnored: "A PUBLISH is sent that is larger than the client takes.",
@@ -118,6 +125,7 @@ faults! {
     SessionNeverEnds: "A session's expiry is forgotten.",
     SessionNotDeleted: "A session that ends stays in the store.",
     SessionPresentWrong: "CONNACK never says that a session is present.",
+    ShadowForgotten: "What replaced a record that is written and is gone again is not deleted.",
     ShardsWaitInCircle: "What is said between shards waits for other shards.",
     ShutdownForgetsOne: "One connection is not ended when the server stops.",
     StampIgnored: "Of two retained messages the one that came last wins.",
@@ -151,8 +159,9 @@ pub fn plant(fault: Option<Fault>) {
     PLANTED.store(number, core::sync::atomic::Ordering::Relaxed);
 }
 
+/// Whether this fault is planted.
 #[cfg(feature = "faults")]
-pub(crate) fn is_planted(fault: Fault) -> bool {
+pub fn is_planted(fault: Fault) -> bool {
     PLANTED.load(core::sync::atomic::Ordering::Relaxed) == fault as u8
 }
 

@@ -71,7 +71,7 @@ mod timers;
 
 pub use end::{End, Lost, Refusal, Violation};
 #[cfg(feature = "faults")]
-pub use faults::{Fault, plant};
+pub use faults::{Fault, is_planted, plant};
 pub use id::{ConnectionKey, MessageNumber, SessionKey, SessionNumber, ShardId, StoreTicket};
 pub use input::{Authentication, Credentials, Effect, Grant, Input, Report, Welcome};
 pub use message::{Message, Parked};

@@ -101,7 +101,8 @@ impl Group {
     }
 
     fn cancel(&mut self, place: Place) -> bool {
-        if place.serial() != self.serial || place.is_shared() {
+        let is_elsewhere = place.serial() != self.serial && !fault!(JoiningDropsNeeded);
+        if is_elsewhere || place.is_shared() {
             return true;
         }
         let end = match self.slots.get(place.slot() + 1) {
@@ -121,7 +122,7 @@ impl Group {
     /// The change at `place` took the place of one that is written.
     pub(crate) fn shadows(&mut self, place: Place) {
         if let Some(slot) = self.slots.get_mut(place.slot()) {
-            slot.shadows = true;
+            slot.shadows = !fault!(ShadowForgotten);
         }
     }
 

@@ -19,6 +19,21 @@
     )
 )]
 
+/// Whether this fault is planted; see the engine's.
+#[cfg(feature = "faults")]
+macro_rules! fault {
+    ($name:ident) => {
+        weir_engine::is_planted(weir_engine::Fault::$name)
+    };
+}
+
+#[cfg(not(feature = "faults"))]
+macro_rules! fault {
+    ($name:ident) => {
+        false
+    };
+}
+
 mod alive;
 mod batches;
 mod cleaner;

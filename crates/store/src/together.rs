@@ -43,7 +43,7 @@ impl Together {
     pub fn take(&mut self) -> Vec<Vec<Part>> {
         let parts = self.take_complete();
         let is_joint = parts.iter().any(|part| part.links != Links::default());
-        match is_joint {
+        match is_joint && !fault!(JoinedInPieces) {
             true => vec![parts],
             false => parts.into_iter().map(|part| vec![part]).collect(),
         }
@@ -51,13 +51,21 @@ impl Together {
 
     fn take_complete(&mut self) -> Vec<Part> {
         let mut cuts: Vec<usize> = self.queues.iter().map(VecDeque::len).collect();
-        while let Some((shard, cut)) = self.incomplete(&cuts) {
+        while !fault!(JoinedApart)
+            && let Some((shard, cut)) = self.incomplete(&cuts)
+        {
             if let Some(old) = cuts.get_mut(shard) {
                 *old = cut;
             }
         }
-        let queues = self.queues.iter_mut().zip(cuts);
-        queues.flat_map(|(queue, cut)| queue.drain(..cut)).collect()
+        let mut complete = Vec::new();
+        for (queue, cut) in self.queues.iter_mut().zip(cuts) {
+            complete.extend(queue.drain(..cut));
+            if fault!(JoinedOvertaken) {
+                complete.extend(queue.pop_back());
+            }
+        }
+        complete
     }
 
     /// The first part within the cuts that belongs to something beyond them.

@@ -233,7 +233,7 @@ impl Shard {
                     is_awaited,
                     kept_with: is_joint.then(|| StoreTicket(self.promises.step())),
                 };
-                if is_joint {
+                if is_joint && !fault!(LinksForgotten) {
                     self.roster.journal.links.asked.push(to);
                 }
                 if is_awaited {

@@ -20,7 +20,9 @@ impl Shard {
                 is_awaited,
                 kept_with,
             } => {
-                self.roster.journal.links.caused_by = kept_with.map(|ticket| (from, ticket));
+                if !fault!(CauseForgotten) {
+                    self.roster.journal.links.caused_by = kept_with.map(|ticket| (from, ticket));
+                }
                 if !fault!(ClockStandsStill) {
                     self.clock = self.clock.max(stamp);
                 }
