@@ -114,7 +114,7 @@ impl World {
                 );
             }
             // There is no store here, so nothing is to be kept.
-            Effect::Accepted { .. } | Effect::Store { .. } => {}
+            Effect::Accepted { .. } | Effect::Store { .. } | Effect::Load { .. } => {}
             Effect::Forward { to, remote } => {
                 let pair = (shard, usize::from(to.0));
                 self.mail.entry(pair).or_default().push_back(remote);
