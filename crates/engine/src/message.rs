@@ -52,11 +52,16 @@ impl Message {
     /// The bytes this message is counted with in every queue: what it carries plus what holding it costs.
     #[must_use]
     pub fn cost_bytes(&self) -> usize {
+        let carried_bytes =
+            self.topic.as_str().len() + self.payload.len() + self.properties.encoded().len();
+        Self::cost_of(carried_bytes)
+    }
+
+    /// [`Message::cost_bytes`] of one whose topic, payload and properties take so many bytes together.
+    #[must_use]
+    pub const fn cost_of(carried_bytes: usize) -> usize {
         const HOLDING_BYTES: usize = 192;
-        self.topic.as_str().len()
-            + self.payload.len()
-            + self.properties.encoded().len()
-            + HOLDING_BYTES
+        carried_bytes.saturating_add(HOLDING_BYTES)
     }
 
     /// Whether the Message Expiry Interval has passed [MQTT-3.3.2-5].

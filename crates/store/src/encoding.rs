@@ -17,7 +17,7 @@ mod bytes;
 mod read;
 mod write;
 
-pub(crate) use read::{Batch, RawChange, find_message, message_in, record};
+pub(crate) use read::{Batch, RawChange, find_message, message_in, parked, record};
 pub(crate) use write::{delete, header, put};
 
 /// The version this code writes. In the first one messages had no checksum; no release wrote it.

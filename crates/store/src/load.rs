@@ -148,10 +148,10 @@ impl<L: Log> Store<L> {
 
 /// Topics that were met: messages of one share its name.
 #[derive(Debug, Default)]
-pub(crate) struct Topics(HashSet<TopicName, foldhash::fast::RandomState>);
+struct Topics(HashSet<TopicName, foldhash::fast::RandomState>);
 
 impl Topics {
-    pub(crate) fn share(&mut self, mut message: Arc<Message>) -> Arc<Message> {
+    fn share(&mut self, mut message: Arc<Message>) -> Arc<Message> {
         match self.0.get(&message.topic) {
             Some(known) => {
                 if let Some(message) = Arc::get_mut(&mut message) {

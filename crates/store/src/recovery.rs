@@ -1,28 +1,62 @@
 //! What a log holds when it is opened.
 //!
-//! It is read twice: once for keys, to know what is alive, once for the values of that, without asking the index again. So a record that was replaced or
-//! deleted is never decoded, and opening takes no more memory than what it answers with.
+//! It is read twice: once for keys, to know what is alive, once for the values of that, without asking the index again. So a
+//! record that was replaced or deleted is never decoded, nor is a message that only waits, and opening takes no more
+//! memory than what it answers with. Messages that are needed at once are loaded then.
 
 use crate::alive::Alive;
 use crate::batches::Batches;
 use crate::cleaner::is_live;
 use crate::encoding::{self, Batch, KeyRef, RawChange};
 use crate::index::{Dead, Index, cost};
-use crate::load::Topics;
-use crate::{Damage, Log, Position, Store, StoreError, WallClock};
+use crate::{Damage, DamagedMessage, Log, Position, Store, StoreError, WallClock};
 use std::sync::Arc;
-use weir_engine::{DeliveryRecord, Key, Message, Record, RetainedRecord};
+use weir_engine::{
+    DeliveryRecord, Key, Message, MessageNumber, Parked, Record, RetainedRecord, Stage,
+};
 
 /// What a store held when it was opened.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Recovered {
     /// All records, in this order: sessions, subscriptions, wills, packet ids received, messages, deliveries, retained
-    /// messages. Each kind is in the order of its keys.
+    /// messages. Each kind is in the order of its keys. Of messages there are those that are retained, and those that
+    /// were sent and not acknowledged.
     pub records: Vec<Record>,
+    /// All other messages, by number: they wait, and [`Store::load`] has them.
+    pub parked: Vec<Parked>,
     /// Above every session and message number that was ever staged and committed; at least 1.
     pub next_number: u64,
     /// What could not be served.
     pub lost: Lost,
+}
+
+impl Recovered {
+    /// Loads what is parked and puts it among the records. Answers with what is damaged.
+    ///
+    /// # Errors
+    /// As [`Store::load`].
+    pub fn unpark<L: Log>(
+        &mut self,
+        store: &mut Store<L>,
+    ) -> Result<Vec<DamagedMessage>, StoreError> {
+        let parked = std::mem::take(&mut self.parked);
+        let numbers: Vec<_> = parked.into_iter().map(|it| it.number).collect();
+        let loaded = store.load(&numbers)?;
+        let is_message = |record: &Record| matches!(record, Record::Message(_));
+        let is_later =
+            |record: &Record| matches!(record, Record::Delivery(_) | Record::Retained(_));
+        let end = self.records.partition_point(|it| !is_later(it));
+        let before = self.records.iter().take(end);
+        let start = end - before.rev().take_while(|it| is_message(it)).count();
+        let mut messages: Vec<_> = self.records.drain(start..end).collect();
+        messages.extend(loaded.messages.into_iter().flatten().map(Record::Message));
+        messages.sort_by_key(|record| match record {
+            Record::Message(message) => Some(message.number),
+            _ => None,
+        });
+        self.records.splice(start..start, messages);
+        Ok(loaded.damaged)
+    }
 }
 
 /// What was found damaged or missing.
@@ -115,17 +149,23 @@ pub(crate) fn collect<L: Log>(
             Some(alive) => alive.next() == Some(true),
             None => is_live(index, change, batch.serial),
         };
-        if is_alive {
-            if let KeyRef::Message(number) = change.key {
-                index.locate(number, batch.serial, change.offset);
-            }
-            let record = encoding::record(change, clock);
-            found.push(record.ok_or(StoreError::Malformed(batch.end()))?);
+        if !is_alive {
+            return Ok(());
         }
-        Ok(())
+        let taken = match change.key {
+            KeyRef::Message(number) => {
+                index.locate(number, batch.serial, change.offset);
+                found.park(encoding::parked(change))
+            }
+            _ => found.push(encoding::record(change, clock)),
+        };
+        taken.ok_or(StoreError::Malformed(batch.end()))
     })?;
+    found.take_needed(store)?;
+    let parked = std::mem::take(&mut found.parked);
     Ok(Recovered {
         records: found.in_order(),
+        parked,
         next_number: store.highest_number + 1,
         lost: Lost {
             damage: store.log.damage().to_vec(),
@@ -164,31 +204,57 @@ struct Found {
     /// Sessions, subscriptions, wills and packet ids.
     sessions: Vec<(Key, Record)>,
     messages: Vec<Arc<Message>>,
+    parked: Vec<Parked>,
+    /// Messages that are needed at once.
+    needed: Vec<MessageNumber>,
     deliveries: Vec<DeliveryRecord>,
     retained: Vec<RetainedRecord>,
-    topics: Topics,
 }
 
 impl Found {
-    fn push(&mut self, record: Record) {
-        match record {
-            Record::Message(message) => {
-                self.messages.push(self.topics.share(message));
-            }
-            Record::Delivery(delivery) => self.deliveries.push(delivery),
-            Record::Retained(retained) => self.retained.push(retained),
-            record => {
-                if let Some(key) = record.key() {
-                    self.sessions.push((key, record));
+    fn park(&mut self, parked: Option<Parked>) -> Option<()> {
+        self.parked.push(parked?);
+        Some(())
+    }
+
+    fn push(&mut self, record: Option<Record>) -> Option<()> {
+        match record? {
+            Record::Delivery(delivery) => {
+                if let Stage::Sent(message, _) = delivery.stage {
+                    self.needed.push(message);
                 }
+                self.deliveries.push(delivery);
             }
+            Record::Retained(retained) => {
+                self.needed.push(retained.message);
+                self.retained.push(retained);
+            }
+            record => self.sessions.push((record.key()?, record)),
         }
+        Some(())
+    }
+
+    /// Loads the messages that are needed at once; the others stay parked.
+    fn take_needed<L: Log>(&mut self, store: &mut Store<L>) -> Result<(), StoreError> {
+        self.needed.sort_unstable();
+        self.needed.dedup();
+        let loaded = store.load(&self.needed)?;
+        if let Some(damaged) = loaded.damaged.first() {
+            return Err(StoreError::Malformed(Position(damaged.position.0 + 1)));
+        }
+        self.messages = loaded.messages.into_iter().flatten().collect();
+        self.parked.sort_unstable_by_key(|it| it.number);
+        let mut needed = self.needed.iter().peekable();
+        self.parked.retain(|it| {
+            while needed.next_if(|needed| **needed < it.number).is_some() {}
+            needed.peek() != Some(&&it.number)
+        });
+        Ok(())
     }
 
     fn in_order(mut self) -> Vec<Record> {
         // The order of keys is the order of kinds.
         self.sessions.sort_by(|a, b| a.0.cmp(&b.0));
-        self.messages.sort_by_key(|it| it.number);
         self.deliveries.sort_by_key(|it| (it.session, it.sequence));
         self.retained
             .sort_by(|a, b| a.topic.as_str().cmp(b.topic.as_str()));

@@ -135,8 +135,11 @@ fn format_2_is_read() {
     weir_store::backup(&fixture(), copy.path()).expect("a copy");
     for _ in 0..2 {
         let files = Files::open_with(copy.path(), SEGMENT_BYTES).expect("a log");
-        let (mut store, recovered) =
+        let (mut store, mut recovered) =
             Store::open(files, CLOCK, Durability::Sync, Limits::default()).expect("a store");
+        let parked: Vec<_> = recovered.parked.iter().map(|it| it.number.0).collect();
+        assert_eq!(parked, []);
+        recovered.unpark(&mut store).expect("the log");
         assert_eq!(recovered.records, records());
         assert_eq!(recovered.next_number, 12);
         assert_eq!(recovered.lost, weir_store::Lost::default());

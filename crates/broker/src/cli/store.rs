@@ -68,7 +68,7 @@ fn look(directory: &Path) -> Result<(Store<Files>, Recovered), StoreError> {
 }
 
 fn verify(directory: &Path) -> Result<ExitCode, StoreError> {
-    let (store, recovered) = look(directory)?;
+    let (mut store, recovered) = look(directory)?;
     let lost = &recovered.lost;
     for damage in &lost.damage {
         match damage {
@@ -79,15 +79,31 @@ fn verify(directory: &Path) -> Result<ExitCode, StoreError> {
     for key in &lost.records {
         println!("LOST: {key:?}: what it needs is missing");
     }
+    let damaged = read_parked(&mut store, &recovered)?;
+    let is_loss = lost.is_loss() || damaged > 0;
     let (first, end) = (store.log().first(), store.log().end());
     println!(
         "{}: {} records in batches {} to {}",
-        if lost.is_loss() { "damaged" } else { "ok" },
-        recovered.records.len(),
+        if is_loss { "damaged" } else { "ok" },
+        recovered.records.len() + recovered.parked.len(),
         first.0,
         end.0
     );
-    Ok(u8::from(lost.is_loss()).into())
+    Ok(u8::from(is_loss).into())
+}
+
+/// Reads all messages that opening did not, and names those that are damaged; returns how many.
+fn read_parked(store: &mut Store<Files>, recovered: &Recovered) -> Result<usize, StoreError> {
+    const AT_ONCE: usize = 1000;
+    let mut damaged = 0;
+    for parked in recovered.parked.chunks(AT_ONCE) {
+        let numbers: Vec<_> = parked.iter().map(|it| it.number).collect();
+        for it in store.load(&numbers)?.damaged {
+            println!("LOST: {it}");
+            damaged += 1;
+        }
+    }
+    Ok(damaged)
 }
 
 fn stats(directory: &Path) -> Result<ExitCode, StoreError> {
@@ -103,7 +119,7 @@ fn stats(directory: &Path) -> Result<ExitCode, StoreError> {
             count(|it| matches!(it, Record::Subscription(_))),
         ),
         ("wills", count(|it| matches!(it, Record::Will(_)))),
-        ("messages", count(|it| matches!(it, Record::Message(_)))),
+        ("messages", census.messages),
         ("queued", count(queued)),
         (
             "in flight",
@@ -125,7 +141,11 @@ fn stats(directory: &Path) -> Result<ExitCode, StoreError> {
 }
 
 fn export(directory: &Path) -> Result<ExitCode, StoreError> {
-    let (_, recovered) = look(directory)?;
+    let (mut store, mut recovered) = look(directory)?;
+    let damaged = recovered.unpark(&mut store)?;
+    for it in &damaged {
+        eprintln!("LOST: {it}");
+    }
     let mut out = BufWriter::new(io::stdout().lock());
     let written = recovered
         .records
@@ -135,7 +155,7 @@ fn export(directory: &Path) -> Result<ExitCode, StoreError> {
     if written.and_then(|()| out.flush()).is_err() {
         return Ok(ExitCode::FAILURE);
     }
-    Ok(u8::from(recovered.lost.is_loss()).into())
+    Ok(u8::from(recovered.lost.is_loss() || !damaged.is_empty()).into())
 }
 
 fn copy(directory: &Path, to: &Path) -> Result<ExitCode, StoreError> {

@@ -60,8 +60,7 @@ pub(crate) struct Load {
 /// What was found when the store was opened.
 pub(crate) struct Opened {
     store: Store<Files>,
-    records: Arc<[Record]>,
-    next_number: u64,
+    recovered: Arc<Recovered>,
 }
 
 /// Why the store could not be opened.
@@ -97,14 +96,13 @@ impl Opened {
         report(path, &recovered, begun.elapsed());
         Ok(Some(Self {
             store,
-            records: recovered.records.into(),
-            next_number: recovered.next_number,
+            recovered: Arc::new(recovered),
         }))
     }
 
-    /// What a shard begins with: the records, and the first number that none of them has.
-    pub(crate) fn restored(&self) -> (Arc<[Record]>, u64) {
-        (Arc::clone(&self.records), self.next_number)
+    /// What a shard begins with.
+    pub(crate) fn restored(&self) -> Arc<Recovered> {
+        Arc::clone(&self.recovered)
     }
 
     /// Starts the store's thread.
@@ -398,7 +396,7 @@ fn report(path: &std::path::Path, recovered: &Recovered, took: Duration) {
     }
     tracing::info!(
         path = %path.display(),
-        records = recovered.records.len(),
+        records = recovered.records.len() + recovered.parked.len(),
         milliseconds = took.as_millis(),
         "store opened"
     );

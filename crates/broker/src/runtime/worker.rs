@@ -33,9 +33,8 @@ use tokio::task::{LocalSet, spawn_local, unconstrained};
 use tokio::time::sleep_until;
 use weir_auth::Pending;
 use weir_codec::{Decoder, Output, Packet, Utf8};
-use weir_engine::{
-    ConnectionKey, Effect, End, Input, Instant, Lost, Record, Settings, Shard, ShardId,
-};
+use weir_engine::{ConnectionKey, Effect, End, Input, Instant, Lost, Settings, Shard, ShardId};
+use weir_store::Recovered;
 
 /// Room that reads of all connections share.
 const ARENA_BYTES: usize = 64 << 10;
@@ -52,8 +51,8 @@ pub(crate) struct Start {
     pub(crate) mailboxes: Mailboxes,
     pub(crate) heart: Heart,
     pub(crate) storage: Option<Storage>,
-    /// What lasted, and the first number that nothing of it has.
-    pub(crate) restored: Option<(Arc<[Record]>, u64)>,
+    /// What lasted.
+    pub(crate) restored: Option<Arc<Recovered>>,
     /// Told when the shard is ready for its first connection, and when nothing is under way after its last.
     pub(crate) settled: UnboundedSender<()>,
 }
@@ -114,8 +113,8 @@ pub(crate) fn run(start: Start, mailbox: Mailbox) {
     let shards = u16::try_from(mailboxes.len()).unwrap_or(u16::MAX);
     let id = ShardId(u16::try_from(shard).unwrap_or(u16::MAX));
     let mut engine = Shard::new(id, shards, settings, seed);
-    if let Some((records, first_number)) = restored {
-        engine.restore(shared.clock.now(), &records, &[], first_number);
+    if let Some(it) = restored {
+        engine.restore(shared.clock.now(), &it.records, &it.parked, it.next_number);
     }
     let worker = Rc::new(Worker {
         index: shard,

@@ -306,7 +306,7 @@ impl World<'_> {
         let jump = disk.random.pick(&[0, self.script.store.jump_millis]);
         disk.clock.unix_millis_at_zero += jump;
         let opened = open(log, disk.clock, self.script);
-        let (store, recovered) = match opened {
+        let (mut store, recovered) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 return self
@@ -314,8 +314,12 @@ impl World<'_> {
                     .fail(format!("the store does not open: {error}"));
             }
         };
+        let mut whole = recovered.clone();
+        if whole.unpark(&mut store) != Ok(vec![]) {
+            self.oracle.fail("messages cannot be read".to_string());
+        }
         // What is due, is due by the wall clock.
-        self.oracle.recovered(&recovered.records, -jump);
+        self.oracle.recovered(&whole.records, -jump);
         self.oracle.crashed(-jump);
         if recovered.lost.is_loss() {
             let lost = &recovered.lost;
@@ -359,11 +363,12 @@ impl World<'_> {
             shards => shards,
         };
         let recovered = std::mem::take(&mut self.restored);
-        let (records, first_number) = (recovered.records, recovered.next_number);
+        let (records, parked) = (recovered.records, recovered.parked);
         let now = self.instant();
         let host = |index| {
             let mut host = Host::new(index, shards, self.script, self.life);
-            host.shard.restore(now, &records, &[], first_number);
+            host.shard
+                .restore(now, &records, &parked, recovered.next_number);
             host
         };
         self.hosts = (0..shards).map(host).collect();

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use std::sync::Arc;
 use weir_codec::{PacketId, Properties, Qos, TopicFilter, TopicName, Utf8};
 use weir_engine::{
-    DeliveryRecord, Message, MessageNumber, Record, RetainedRecord, SessionNumber, SessionRecord,
-    ShardId, SlowReader, Stage, SubscriptionRecord, WillRecord,
+    DeliveryRecord, Message, MessageNumber, Parked, Record, RetainedRecord, SessionNumber,
+    SessionRecord, ShardId, SlowReader, Stage, SubscriptionRecord, WillRecord,
 };
 
 /// A batch, of which the changes have not been looked at.
@@ -144,6 +144,29 @@ pub(crate) fn record(change: &RawChange<'_>, clock: WallClock) -> Option<Record>
         }),
     };
     fields.is_empty().then_some(record)
+}
+
+/// What the message that a change puts costs, without looking at what it says.
+pub(crate) fn parked(change: &RawChange<'_>) -> Option<Parked> {
+    let KeyRef::Message(number) = change.key else {
+        return None;
+    };
+    let mut fields = change.value;
+    fields.u32()?;
+    let flags = fields.u8()?;
+    if flags & MESSAGE_EXPIRES != 0 {
+        fields.varint()?;
+    }
+    let topic = fields.block()?;
+    let properties = match flags & MESSAGE_PROPERTIES {
+        0 => &[],
+        _ => fields.block()?,
+    };
+    let cost_bytes = Message::cost_of(topic.len() + properties.len() + fields.0.len());
+    Some(Parked {
+        number: MessageNumber(number),
+        cost_bytes: u32::try_from(cost_bytes).unwrap_or(u32::MAX),
+    })
 }
 
 /// The message with this number, if that is what `encoded` puts, and as it was written.

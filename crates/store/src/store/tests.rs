@@ -5,7 +5,7 @@ use super::*;
 use crate::Faulty;
 use bytes::Bytes;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use weir_codec::{PacketId, Properties, Qos, TopicFilter, TopicName, Utf8};
 use weir_engine::{
@@ -53,7 +53,8 @@ impl Model {
         self.messages.retain(|number, _| named.contains(number));
     }
 
-    fn of(recovered: &Recovered) -> Self {
+    fn of(recovered: Recovered, store: &mut Store<Faulty>) -> Self {
+        let recovered = whole(recovered, store);
         let mut model = Self::default();
         for record in &recovered.records {
             match record {
@@ -78,6 +79,35 @@ impl Model {
         })
         .collect()
     }
+}
+
+/// With the messages that are parked, after a look whether those are the ones that should be.
+fn whole(mut recovered: Recovered, store: &mut Store<Faulty>) -> Recovered {
+    let at_once = recovered.records.iter().filter_map(|it| match it {
+        Record::Retained(it) => Some(it.message),
+        Record::Delivery(it) => match it.stage {
+            Stage::Sent(message, _) => Some(message),
+            Stage::Queued(_) | Stage::Released(_) => None,
+        },
+        _ => None,
+    });
+    let at_once: BTreeSet<_> = at_once.collect();
+    let messages = recovered.records.iter().filter_map(|it| match it {
+        Record::Message(message) => Some(message.number),
+        _ => None,
+    });
+    assert!(messages.eq(at_once.iter().copied()));
+    let parked = std::mem::take(&mut recovered.parked);
+    assert!(parked.is_sorted_by(|a, b| a.number < b.number));
+    for it in &parked {
+        assert!(!at_once.contains(&it.number));
+        let loaded = store.load(&[it.number]).unwrap().messages;
+        let message = loaded[0].as_ref().unwrap();
+        assert_eq!(message.cost_bytes(), it.cost_bytes as usize);
+    }
+    recovered.parked = parked;
+    assert_eq!(recovered.unpark(store).unwrap(), []);
+    recovered
 }
 
 fn owner(key: &Key) -> Option<SessionNumber> {
@@ -231,13 +261,14 @@ impl World {
             self.store.log_mut().forget_trimmed();
         }
         let log = self.store.log().crash(kept);
-        let (store, recovered) = Store::open(log, CLOCK, self.durability, SMALL).unwrap();
+        let (mut store, recovered) = Store::open(log, CLOCK, self.durability, SMALL).unwrap();
         assert_eq!(recovered.lost, crate::Lost::default());
-        let found = Model::of(&recovered);
+        let next_number = recovered.next_number;
+        let found = Model::of(recovered, &mut store);
         let place = self.states.iter().position(|state| *state == found);
         assert!(place.is_some(), "{found:#?}\nis none of {:#?}", self.states);
-        assert!(recovered.next_number > found.messages.keys().map(|it| it.0).max().unwrap_or(0));
-        self.next = self.next.max(recovered.next_number);
+        assert!(next_number > found.messages.keys().map(|it| it.0).max().unwrap_or(0));
+        self.next = self.next.max(next_number);
         self.store = store;
         self.model = found;
         // What was found was not synced by whoever opened it.
@@ -362,7 +393,9 @@ proptest! {
 }
 
 fn open(log: Faulty) -> (Store<Faulty>, Recovered) {
-    Store::open(log, CLOCK, Durability::Sync, SMALL).unwrap()
+    let (mut store, recovered) = Store::open(log, CLOCK, Durability::Sync, SMALL).unwrap();
+    let recovered = whole(recovered, &mut store);
+    (store, recovered)
 }
 
 fn put(records: impl IntoIterator<Item = Record>) -> Vec<Change> {
