@@ -13,7 +13,7 @@
 //! ```
 
 use crate::{
-    Connect, DecodeError, Packet, PacketType, TopicName, Version,
+    Ack, Connect, DecodeError, Packet, PacketId, PacketType, TopicName, Version,
     packet::Source,
     reader::Reader,
     varint::{self, Varint},
@@ -115,6 +115,9 @@ impl Decoder {
         if let Some(fault) = self.failed {
             return Err(fault);
         }
+        if let Some(packet) = self.plain_ack() {
+            return Ok(Some(packet));
+        }
         let decoded = match self.next_frame() {
             Ok(Some((header, frame))) => self.decode(header, frame).map(Some),
             Ok(None) => Ok(None),
@@ -176,6 +179,28 @@ impl Decoder {
         let packet_bytes = 1 + len + body_bytes;
         let is_too_large = packet_bytes > usize::try_from(self.max_packet_bytes).ok()?;
         (!is_too_large).then_some((payload, packet_bytes))
+    }
+
+    /// The next packet if it acknowledges and says nothing but which, as nearly all that do: it need not be cut out.
+    #[inline]
+    fn plain_ack(&mut self) -> Option<Packet> {
+        let &[first, 2, ref id @ ..] = self.current.first_chunk::<4>()? else {
+            return None;
+        };
+        let ack = Ack::success(PacketId::new(u16::from_be_bytes(*id))?);
+        let packet = match first {
+            0x40 => Packet::PubAck(ack),
+            0x50 => Packet::PubRec(ack),
+            0x62 => Packet::PubRel(ack),
+            0x70 => Packet::PubComp(ack),
+            _ => return None,
+        };
+        let is_expected = self.expects != Expects::Connect && self.max_packet_bytes >= 4;
+        if !is_expected || !self.gathered.is_empty() {
+            return None;
+        }
+        self.current.advance(4);
+        Some(packet)
     }
 
     /// Remembers the fault and lets go of all bytes.
