@@ -65,7 +65,9 @@ pub(crate) enum Scenario {
     Stalled,
     /// 20 publishers with QoS 1 to 100 persistent sessions that are away.
     DurableOffline,
-    /// The same to sessions that are there.
+    /// The same until 200,000 messages wait, however long that takes.
+    DurableFilled,
+    /// 20 publishers with QoS 1 to 100 persistent sessions that are there.
     DurableOnline,
     /// 20 publishers, each of which waits for each PUBACK, to 100 persistent sessions that are away.
     DurableLockstep,
@@ -102,6 +104,7 @@ impl Scenario {
         Duration::from_secs(match self {
             Self::Idle => 45,
             Self::Storm | Self::Retained | Self::Subscriptions => 30,
+            Self::DurableFilled => 300,
             _ if self.is_durable() => 60,
             _ => 15,
         })
@@ -112,6 +115,7 @@ impl Scenario {
         matches!(
             self,
             Self::DurableOffline
+                | Self::DurableFilled
                 | Self::DurableOnline
                 | Self::DurableLockstep
                 | Self::DurableSingle
@@ -135,7 +139,7 @@ impl Scenario {
             Self::Subscriptions => subscriptions::run(address, broker, options).await,
             Self::Retained => retained::run(address, broker, options).await,
             Self::Stalled => stalled::run(address, broker, options).await,
-            Self::DurableOffline | Self::DurableLockstep => {
+            Self::DurableOffline | Self::DurableFilled | Self::DurableLockstep => {
                 durable::offline(self, address, broker, options).await
             }
             Self::DurableOnline => durable::online(address, broker, options).await,

@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure
     }
     compare.args([
         "--scenarios",
-        "durable-offline,durable-online,durable-lockstep,durable-single",
+        "durable-offline,durable-filled,durable-online,durable-lockstep,durable-single",
     ]);
     compare.arg("--weir").arg(built.join("weir"));
     compare.args(["--mosquitto", crate::bench::mosquitto()]);

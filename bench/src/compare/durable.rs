@@ -18,10 +18,15 @@ const BROKERS: [Broker; 5] = [
 /// One row: a scenario, and which figure of it.
 struct Row(Scenario, &'static str, fn(&Report) -> f64);
 
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 16] = [
     Row(
         Scenario::DurableOffline,
         "offline, acknowledged a second",
+        Report::rate,
+    ),
+    Row(
+        Scenario::DurableFilled,
+        "offline, until 200,000 wait, acknowledged a second",
         Report::rate,
     ),
     Row(
@@ -32,6 +37,11 @@ const ROWS: [Row; 14] = [
     Row(
         Scenario::DurableOffline,
         "offline, CPU of a message, us",
+        cpu,
+    ),
+    Row(
+        Scenario::DurableFilled,
+        "offline, until 200,000 wait, CPU of a message, us",
         cpu,
     ),
     Row(Scenario::DurableOnline, "online, CPU of a message, us", cpu),

@@ -18,8 +18,12 @@ use crate::process::Process;
 use crate::report::{Latency, Report, Spent};
 use std::io;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::task::spawn_local;
+use tokio::time::timeout;
+
+/// How long publishing may take that ends with a number of messages.
+const FILL_LIMIT: Duration = Duration::from_secs(120);
 
 /// Clients that come and go side by side.
 const AT_A_TIME: usize = 500;
@@ -31,13 +35,22 @@ pub(super) async fn offline(
     broker: Process,
     options: Options,
 ) -> io::Result<Report> {
-    let mut load = Load::measured(options);
-    if scenario == Scenario::DurableLockstep {
-        load.window = 1;
-    }
+    let load = match scenario {
+        Scenario::DurableFilled => Load::filling(options),
+        Scenario::DurableLockstep => Load {
+            window: 1,
+            ..Load::measured(options)
+        },
+        _ => Load::measured(options),
+    };
     let account = Rc::new(Account::new(&load));
     enroll(address, load.sessions, AT_A_TIME).await?;
-    let report = publish(address, broker, &load, &account, scenario).await?;
+    let limit = FILL_LIMIT.max(options.duration * 2);
+    let published = publish(address, broker, &load, &account, scenario);
+    let report = timeout(limit, published).await.map_err(|_| {
+        let acknowledged = account.acknowledged();
+        io::Error::other(format!("{acknowledged} acknowledged after {limit:?}"))
+    })??;
     let begun = Instant::now();
     drain(address, &account, AT_A_TIME).await?;
     let rate = account.delivered() as f64 / begun.elapsed().as_secs_f64();

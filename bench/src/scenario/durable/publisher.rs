@@ -61,6 +61,16 @@ impl Load {
         }
     }
 
+    /// The same, up to so many messages that a database written as a whole is felt.
+    pub(super) fn filling(options: Options) -> Self {
+        let load = Self::measured(options);
+        let each = options.scale(200_000, 300) / load.publishers;
+        Self {
+            until: Until::Count(u32::try_from(each).unwrap_or(u32::MAX)),
+            ..load
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn small() -> Self {
         Self {
