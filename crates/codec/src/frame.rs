@@ -152,9 +152,10 @@ impl PublishHead<'_> {
     ) -> Result<Layout, EncodeError> {
         self.check()?;
         let id_bytes = if has_packet_id { 2 } else { 0 };
-        let properties_bytes = self.properties_bytes();
+        let mut properties_bytes = 0;
         let mut body = Length(2 + self.topic.len() + id_bytes);
         if self.version.is_v5() {
+            properties_bytes = self.properties_bytes();
             body.varint(properties_bytes);
             body.0 += usize::try_from(properties_bytes).unwrap_or(usize::MAX);
         }

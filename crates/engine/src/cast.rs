@@ -43,55 +43,80 @@ impl Encoding {
         self.version == variant.version
             && self.has_packet_id == variant.has_packet_id
             && self.alias == variant.alias
-            && self.identifiers[..] == *variant.identifiers
+            && is_same(&self.identifiers, variant.identifiers)
+    }
+}
+
+/// Whether two lists are the same. Nothing is not compared with nothing: where an empty slice points to is no memory, and to
+/// read nothing from there with a vector's mask takes a processor as long as a hundred instructions.
+pub(crate) fn is_same<T: PartialEq>(one: &[T], other: &[T]) -> bool {
+    match (one, other) {
+        ([], []) => true,
+        _ => one == other,
     }
 }
 
 /// One message being delivered, now, to any number of sessions.
 #[derive(Debug)]
-pub(crate) struct Cast {
-    message: Arc<Message>,
-    kept: bool,
+pub(crate) struct Cast<'a> {
+    message: Held<'a>,
     now: Instant,
     encodings: SmallVec<[Encoding; 1]>,
     /// Where it stands in the turn's segment, without or with RETAIN.
     places: SmallVec<[(Alike, bool, Stretch); 2]>,
 }
 
+/// A message by who holds it.
+#[derive(Debug)]
+enum Held<'a> {
+    /// It has just arrived, and is still in its read buffer.
+    Fresh(&'a Message),
+    /// Detached, for whoever keeps it.
+    Kept(Arc<Message>),
+}
+
 /// So many encodings are remembered; a session with rarer wishes gets one of its own.
 const SHARED_VARIANTS: usize = 16;
 
-impl Cast {
+impl<'a> Cast<'a> {
     /// A message that has just arrived, still in its read buffer.
-    pub(crate) fn fresh(message: Arc<Message>, now: Instant) -> Self {
+    pub(crate) fn fresh(message: &'a Message, now: Instant) -> Self {
+        Self::of(Held::Fresh(message), now)
+    }
+
+    /// A message that was kept: it is detached already.
+    pub(crate) fn kept(message: Arc<Message>, now: Instant) -> Self {
+        Self::of(Held::Kept(message), now)
+    }
+
+    fn of(message: Held<'a>, now: Instant) -> Self {
         Self {
             message,
-            kept: false,
             now,
             encodings: SmallVec::new(),
             places: SmallVec::new(),
         }
     }
 
-    /// A message that was kept: it is detached already.
-    pub(crate) fn kept(message: Arc<Message>, now: Instant) -> Self {
-        Self {
-            kept: true,
-            ..Self::fresh(message, now)
-        }
-    }
-
+    #[inline]
     pub(crate) fn message(&self) -> &Message {
-        &self.message
+        match &self.message {
+            Held::Fresh(message) => message,
+            Held::Kept(message) => message,
+        }
     }
 
     /// The message for somebody who keeps it: copied out of the read buffer the first time.
+    #[inline]
     pub(crate) fn keep(&mut self) -> Arc<Message> {
-        if !self.kept {
-            self.message = Arc::new(self.message.detached());
-            self.kept = true;
+        match &self.message {
+            Held::Kept(message) => Arc::clone(message),
+            Held::Fresh(message) => {
+                let kept = Arc::new(message.detached());
+                self.message = Held::Kept(Arc::clone(&kept));
+                kept
+            }
         }
-        Arc::clone(&self.message)
     }
 
     /// Where the message stands in the turn's `segment`, for all who get it alike; `None`: nobody else gets it so, or the
@@ -106,11 +131,11 @@ impl Cast {
         // An alias is set once.
         if variant.has_packet_id
             || variant.alias.is_some_and(|alias| !alias.known)
-            || self.message.payload.len() >= LINK_BYTES
+            || self.message().payload.len() >= LINK_BYTES
         {
             return None;
         }
-        let head = self.head(variant, &self.message.properties);
+        let head = self.head(variant, &self.message().properties);
         let alike = head.alike()?;
         let known = self
             .places
@@ -119,7 +144,7 @@ impl Cast {
         if let Some((_, _, stretch)) = known {
             return Some(*stretch);
         }
-        let stretch = segment.publish(&head, &self.message.payload, retain)?;
+        let stretch = segment.publish(&head, &self.message().payload, retain)?;
         self.places.push((alike, retain, stretch));
         Some(stretch)
     }
@@ -130,7 +155,7 @@ impl Cast {
         let index = match known {
             Some(index) => index,
             None => {
-                let frame = self.encode(variant, &self.message.properties)?;
+                let frame = self.encode(variant, &self.message().properties)?;
                 self.encodings.truncate(SHARED_VARIANTS);
                 self.encodings.push(Encoding {
                     version: variant.version,
@@ -154,7 +179,7 @@ impl Cast {
         variant: &Variant<'_>,
         missed: u64,
     ) -> Result<PublishFrame, EncodeError> {
-        let mut properties = self.message.properties.clone();
+        let mut properties = self.message().properties.clone();
         properties.push(Property::UserProperty(MISSED, &missed.to_string()));
         self.encode(variant, &properties)
     }
@@ -165,11 +190,11 @@ impl Cast {
         properties: &Properties,
     ) -> Result<PublishFrame, EncodeError> {
         let head = self.head(variant, properties);
-        PublishFrame::new(&head, &self.message.payload, variant.has_packet_id)
+        PublishFrame::new(&head, &self.message().payload, variant.has_packet_id)
     }
 
-    fn head<'a>(&'a self, variant: &Variant<'a>, properties: &'a Properties) -> PublishHead<'a> {
-        let message = &*self.message;
+    fn head<'b>(&'b self, variant: &Variant<'b>, properties: &'b Properties) -> PublishHead<'b> {
+        let message = self.message();
         // A topic the client knows by its alias goes out empty (section 3.3.2.3.4).
         let known_by_alias = variant.alias.is_some_and(|alias| alias.known);
         PublishHead {

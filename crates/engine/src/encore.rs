@@ -5,15 +5,16 @@
 //! behind the last in the turn's segment, once for each choir: those who are sent the same bytes. Whatever happens that is
 //! no encore ends it before anything else is done; only then each member's stretch grows by what was added.
 
+use crate::cast::is_same;
 use crate::connection::Connection;
-use crate::id::{ConnectionKey, SessionKey, ShardId};
+use crate::id::{ConnectionKey, SessionKey};
 use crate::message::Message;
 use crate::sending::Share;
+use crate::shard::Wanted;
 use crate::subscription::Subscription;
 use alloc::vec::Vec;
 use core::mem;
 use slotmap::SlotMap;
-use smallvec::SmallVec;
 use weir_codec::{Properties, PublishHead, Segment, Stretch, TopicName};
 
 /// A segment of this size is not added to any more.
@@ -30,8 +31,8 @@ pub(crate) struct Encore {
     choirs: Vec<Choir>,
     /// Those who were not given a share, and have to be asked again.
     others: Vec<(SessionKey, Subscription)>,
-    /// The other shards that want it.
-    shards: SmallVec<[ShardId; 8]>,
+    /// The other shards that want it, and the groups of this one.
+    elsewhere: Wanted,
     /// Somebody was given it who is not noted here.
     is_incomplete: bool,
     /// Memory of earlier choirs.
@@ -68,7 +69,8 @@ impl Encore {
         debug_assert!(self.of.is_none(), "what was added is not handed out yet");
         self.is_incomplete = false;
         self.others.clear();
-        self.shards.clear();
+        self.elsewhere.shards.clear();
+        self.elsewhere.groups.clear();
         for mut choir in self.choirs.drain(..) {
             choir.members.clear();
             self.spares.push(choir.members);
@@ -99,9 +101,15 @@ impl Encore {
         }
     }
 
-    /// The message goes to these shards, too.
-    pub(crate) fn note_shards(&mut self, shards: &[ShardId]) {
-        self.shards.extend_from_slice(shards);
+    /// Whether anybody was given a share.
+    pub(crate) fn has_choirs(&self) -> bool {
+        !self.choirs.is_empty()
+    }
+
+    /// The message goes there, too.
+    pub(crate) fn note_elsewhere(&mut self, wanted: &Wanted) {
+        self.elsewhere.shards.extend_from_slice(&wanted.shards);
+        self.elsewhere.groups.extend(wanted.groups.iter().cloned());
     }
 
     /// The message goes further than is noted here.
@@ -179,18 +187,18 @@ impl Encore {
     /// Whether it goes to others than the choirs.
     #[inline]
     pub(crate) fn has_rest(&self) -> bool {
-        !self.others.is_empty() || !self.shards.is_empty()
+        let Wanted { shards, groups } = &self.elsewhere;
+        !self.others.is_empty() || !shards.is_empty() || !groups.is_empty()
     }
 
-    /// Who has to be asked again, to be [put back](Encore::put_back), and the other shards.
-    pub(crate) fn take_rest(
-        &mut self,
-    ) -> (Vec<(SessionKey, Subscription)>, SmallVec<[ShardId; 8]>) {
-        (mem::take(&mut self.others), self.shards.clone())
+    /// Who has to be asked again, and who wants it elsewhere; to be [put back](Encore::put_back).
+    pub(crate) fn take_rest(&mut self) -> (Vec<(SessionKey, Subscription)>, Wanted) {
+        (mem::take(&mut self.others), mem::take(&mut self.elsewhere))
     }
 
-    pub(crate) fn put_back(&mut self, others: Vec<(SessionKey, Subscription)>) {
+    pub(crate) fn put_back(&mut self, others: Vec<(SessionKey, Subscription)>, elsewhere: Wanted) {
         self.others = others;
+        self.elsewhere = elsewhere;
     }
 
     /// It is over: what was added is given to every member.
@@ -264,15 +272,6 @@ impl Choir {
                 connection.output.share(segment, added);
             }
         }
-    }
-}
-
-/// Whether two blocks are the same. Nothing is not compared with nothing: where an empty slice points to is not memory, and
-/// a vectorized comparison of no bytes there takes as long as hundreds of them.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    match (one, other) {
-        ([], []) => true,
-        _ => one == other,
     }
 }
 

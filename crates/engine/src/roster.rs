@@ -112,7 +112,7 @@ impl Roster {
         subscription: &Subscription,
         identifiers: &[u32],
         retain: bool,
-        cast: &mut Cast,
+        cast: &mut Cast<'_>,
     ) -> Option<Share> {
         let session = self.sessions.get_mut(to)?;
         if !session.may_receive(&cast.message().topic) {
@@ -125,13 +125,12 @@ impl Roster {
         let mut shape = Shape {
             qos,
             retain,
-            identifiers,
             sequence: None,
             missed: 0,
         };
         let Some(key) = session.connection else {
             if qos != Qos::AtMostOnce || fault!(QosZeroForAbsent) {
-                self.enqueue(to, &shape, None, cast);
+                self.enqueue(to, &shape, identifiers, None, cast);
             }
             return None;
         };
@@ -145,15 +144,22 @@ impl Roster {
             if shape.sequence.is_some() {
                 self.journal.put_message(&cast.keep());
             }
-            shape.missed = missed_before(session, &shape);
+            shape.missed = missed_before(session, qos, identifiers);
             self.dirty.mark(key, connection);
             let (journal, segment) = (&mut self.journal, &mut self.dirty.segment);
-            let sent = publish((journal, segment), session, (key, connection), &shape, cast);
+            let sent = publish(
+                (journal, segment),
+                session,
+                (key, connection),
+                &shape,
+                identifiers,
+                cast,
+            );
             count(&mut self.stats, sent);
             Share::of(sent, key, connection)
         } else {
             let policy = subscription.slow_reader.or(connection.slow_reader);
-            self.enqueue(to, &shape, policy, cast);
+            self.enqueue(to, &shape, identifiers, policy, cast);
             None
         }
     }
@@ -286,11 +292,11 @@ impl Roster {
             let mut shape = Shape {
                 qos,
                 retain: envelope.retain,
-                identifiers: envelope.identifiers.list(),
                 sequence: envelope.sequence,
                 missed: 0,
             };
-            shape.missed = missed_before(session, &shape);
+            let identifiers = envelope.identifiers.list();
+            shape.missed = missed_before(session, qos, identifiers);
             self.dirty.mark(key, connection);
             let (journal, segment) = (&mut self.journal, &mut self.dirty.segment);
             let sent = publish(
@@ -298,6 +304,7 @@ impl Roster {
                 session,
                 (key, connection),
                 &shape,
+                identifiers,
                 &mut cast,
             );
             count(&mut self.stats, sent);
@@ -366,9 +373,10 @@ impl Roster {
     fn enqueue(
         &mut self,
         to: SessionKey,
-        shape: &Shape<'_>,
+        shape: &Shape,
+        identifiers: &[u32],
         policy: Option<SlowReader>,
-        cast: &mut Cast,
+        cast: &mut Cast<'_>,
     ) {
         let Some(session) = self.sessions.get_mut(to) else {
             return;
@@ -378,7 +386,7 @@ impl Roster {
             message: cast.keep(),
             qos: shape.qos,
             retain: shape.retain,
-            identifiers: shape.identifiers.into(),
+            identifiers: identifiers.into(),
             sequence: session.next_sequence(shape.qos),
         };
         let room = room(&self.settings);
@@ -405,7 +413,7 @@ impl Roster {
         }
         match policy {
             Some(policy @ SlowReader::DropNewest) => {
-                session.queue.miss(shape.identifiers, 1);
+                session.queue.miss(identifiers, 1);
                 self.count_lost(to, policy, 1);
             }
             _ => self.refuse(to, shape.qos, policy),
@@ -450,9 +458,9 @@ fn room(settings: &Settings) -> Room {
 }
 
 /// How many messages of its subscription the client missed before this one; it is told with QoS 0 only.
-fn missed_before(session: &mut Session, shape: &Shape<'_>) -> u64 {
-    match shape.qos {
-        Qos::AtMostOnce => session.queue.take_missed(shape.identifiers),
+fn missed_before(session: &mut Session, qos: Qos, identifiers: &[u32]) -> u64 {
+    match qos {
+        Qos::AtMostOnce => session.queue.take_missed(identifiers),
         _ => 0,
     }
 }

@@ -79,11 +79,10 @@ impl Share {
     }
 }
 
-/// What a delivery is, its message aside.
-pub(crate) struct Shape<'a> {
+/// What a delivery is, its message and the subscriptions' identifiers aside.
+pub(crate) struct Shape {
     pub(crate) qos: Qos,
     pub(crate) retain: bool,
-    pub(crate) identifiers: &'a [u32],
     pub(crate) sequence: Option<Sequence>,
     /// How many QoS 0 messages the client missed before it.
     pub(crate) missed: u64,
@@ -95,13 +94,13 @@ pub(crate) fn publish(
     (journal, segment): (&mut Journal, &mut Segment),
     session: &mut Session,
     (key, connection): (ConnectionKey, &mut Connection),
-    shape: &Shape<'_>,
-    cast: &mut Cast,
+    shape: &Shape,
+    identifiers: &[u32],
+    cast: &mut Cast<'_>,
 ) -> Sent {
     let &Shape {
         qos,
         retain,
-        identifiers,
         sequence,
         missed,
     } = shape;
@@ -177,7 +176,7 @@ fn tell_missed(
     connection: &Connection,
     variant: &Variant<'_>,
     missed: u64,
-    cast: &Cast,
+    cast: &Cast<'_>,
 ) -> Option<PublishFrame> {
     if missed == 0 || connection.version != Version::V5 || fault!(MissedUntold) {
         return None;
@@ -205,7 +204,7 @@ fn waits_for_store(qos: Qos, sequence: Option<Sequence>) -> bool {
     qos == Qos::ExactlyOnce && sequence.is_some() && !fault!(PublishedBeforeKept)
 }
 
-fn sent(connection: &mut Connection, alias: Option<Alias>, cast: &Cast) -> Sent {
+fn sent(connection: &mut Connection, alias: Option<Alias>, cast: &Cast<'_>) -> Sent {
     if let Some(alias) = alias {
         connection.aliases_out.record(&cast.message().topic, alias);
     }

@@ -41,6 +41,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 pub(crate) use contest::Contest;
+pub(crate) use fan_out::Wanted;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use weir_codec::{Output, Packet, Segment, TopicFilter, Utf8};
@@ -202,6 +203,12 @@ impl Shard {
         let session = self.by_client_id.get(client_id);
         let session = session.and_then(|key| self.roster.sessions.get(*key));
         session.is_some_and(|session| session.connection.is_some())
+    }
+
+    /// Whether anything is asked of the world.
+    #[must_use]
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
     }
 
     /// The next thing asked of the world.

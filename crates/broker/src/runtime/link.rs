@@ -334,7 +334,7 @@ impl Link {
                     }
                     worker.packet(now, self.key(), packet);
                     if is_publish && !self.is_measured() {
-                        worker.take_encores(now, self.key(), &mut self.decoder.borrow_mut());
+                        worker.take_encores(now, self.key(), &self.decoder);
                     }
                 }
                 Ok(None) => return,

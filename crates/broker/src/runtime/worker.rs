@@ -32,7 +32,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{LocalSet, spawn_local, unconstrained};
 use tokio::time::sleep_until;
 use weir_auth::Pending;
-use weir_codec::{Decoder, Output, Packet, Utf8};
+use weir_codec::{Decoder, Output, Packet, TopicName, Utf8};
 use weir_engine::{ConnectionKey, Effect, End, Input, Instant, Lost, Settings, Shard, ShardId};
 use weir_store::Recovered;
 
@@ -249,11 +249,34 @@ impl Worker {
     }
 
     /// Hands over the packets that only go on with what the last one began.
-    pub(crate) fn take_encores(&self, now: Instant, key: ConnectionKey, decoder: &mut Decoder) {
-        let mut shard = self.shard.borrow_mut();
-        if let Some(topic) = shard.encore_topic(key) {
-            while decoder.next_payload_if(&topic, |it| shard.handle_encore(now, key, it)) {}
+    pub(crate) fn take_encores(
+        self: &Rc<Self>,
+        now: Instant,
+        key: ConnectionKey,
+        decoder: &RefCell<Decoder>,
+    ) {
+        let Some(topic) = self.shard.borrow().encore_topic(key) else {
+            return;
+        };
+        while self.take_encore(now, key, (&topic, &mut decoder.borrow_mut())) {
+            self.after(now);
         }
+        self.after(now);
+    }
+
+    /// Takes packets until there is none or something comes of one; returns whether to go on.
+    fn take_encore(
+        &self,
+        now: Instant,
+        key: ConnectionKey,
+        (topic, decoder): (&TopicName, &mut Decoder),
+    ) -> bool {
+        let mut shard = self.shard.borrow_mut();
+        let mut is_taken = true;
+        while is_taken && !shard.has_effects() {
+            is_taken = decoder.next_payload_if(topic, |it| shard.handle_encore(now, key, it));
+        }
+        is_taken
     }
 
     pub(crate) fn heard(&self, now: Instant, connection: ConnectionKey) {

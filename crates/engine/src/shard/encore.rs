@@ -4,27 +4,25 @@
 //! that is the same again. What must hold: whoever gets the message gets what it would have got on the long way.
 
 use super::Shard;
-use super::fan_out::Wanted;
+use super::fan_out::deliver_to_group;
 use crate::cast::Cast;
-use crate::id::{ConnectionKey, SessionKey};
+use crate::id::{ConnectionKey, MessageNumber, SessionKey};
+use crate::message::Message;
 use crate::roster::Roster;
 use crate::time::Instant;
-use alloc::sync::Arc;
-use smallvec::SmallVec;
-use weir_codec::{Delivery, LINK_BYTES, Properties, Publish, TopicName};
+use bytes::Bytes;
+use weir_codec::{Delivery, LINK_BYTES, Properties, Publish, Qos, TopicName};
 
 impl Shard {
     /// The topic that this connection has published to just now, if it may go on with [`Shard::handle_encore`].
     #[must_use]
     pub fn encore_topic(&self, connection: ConnectionKey) -> Option<TopicName> {
-        let encore = &self.roster.encore;
         let session = self.roster.connections.get(connection)?.session()?;
-        let topic = encore.topic(session).filter(|_| !encore.has_rest());
-        topic.cloned()
+        self.roster.encore.topic(session).cloned()
     }
 
     /// Takes in a PUBLISH of the connection to its [`Shard::encore_topic`], with QoS 0, without RETAIN and properties, as
-    /// [`Shard::handle`] would; no effect comes of it. Returns false, and has done nothing, if it has to go there.
+    /// [`Shard::handle`] would. Returns false, and has done nothing, if it has to go there.
     pub fn handle_encore(
         &mut self,
         now: Instant,
@@ -39,12 +37,14 @@ impl Shard {
             stats,
             ..
         } = &mut self.roster;
-        let publisher = connections.get_mut(connection);
-        let topic = publisher.and_then(|publisher| {
-            publisher.heard_at = now;
-            encore.topic(publisher.session()?)
-        });
-        let (Some(topic), false) = (topic, encore.has_rest()) else {
+        let Some(publisher) = connections.get_mut(connection) else {
+            return false;
+        };
+        publisher.heard_at = now;
+        let Some(session) = publisher.session() else {
+            return false;
+        };
+        let Some(topic) = encore.topic(session) else {
             return false;
         };
         let content_bytes = topic.as_str().len() + payload.len();
@@ -56,7 +56,30 @@ impl Shard {
         }
         stats.messages_received += 1;
         stats.messages_sent += encore.add(payload, &Properties::new(), segment, connections);
+        if encore.has_rest() {
+            self.handle_rest(now, session, payload);
+        }
         true
+    }
+
+    /// Not everybody could be given a share of the segment.
+    fn handle_rest(&mut self, now: Instant, publisher: SessionKey, payload: &[u8]) {
+        let Some(topic) = self.roster.encore.topic(publisher).cloned() else {
+            return;
+        };
+        let message = Message {
+            number: MessageNumber(self.roster.journal.numbers.next()),
+            topic,
+            qos: Qos::AtMostOnce,
+            retain: false,
+            expires_at: None,
+            payload: Bytes::copy_from_slice(payload),
+            properties: Properties::new(),
+        };
+        self.roster.now = now;
+        self.repeat_elsewhere(Some(publisher), &mut Cast::fresh(&message, now));
+        self.end_doomed(now);
+        self.end_step();
     }
 
     /// Whether the client goes on with what it has just published, so that nothing has to be decided anew.
@@ -94,18 +117,22 @@ impl Shard {
                 }
             }
         };
-        self.repeat(Some(session), (topic, payload, properties), |shard| {
-            Cast::fresh(Arc::new(shard.message(now, publish, topic)), now)
-        })
+        if !self.repeat(Some(session), (topic, payload, properties)) {
+            return false;
+        }
+        if self.roster.encore.has_rest() {
+            let message = self.message(now, publish, topic);
+            self.repeat_elsewhere(Some(session), &mut Cast::fresh(&message, now));
+        }
+        true
     }
 
-    /// Delivers a message as the one before, if it goes the same way; returns whether it does. `cast` is made if somebody has
-    /// to be asked again, or another shard be told.
+    /// Delivers a message as the one before, if it goes the same way; returns whether it does. The others follow with
+    /// [`Shard::repeat_elsewhere`].
     pub(super) fn repeat(
         &mut self,
         publisher: Option<SessionKey>,
         (topic, payload, properties): (&TopicName, &[u8], &Properties),
-        cast: impl FnOnce(&mut Self) -> Cast,
     ) -> bool {
         let Roster {
             encore,
@@ -124,20 +151,25 @@ impl Shard {
             return false;
         }
         stats.messages_sent += encore.add(payload, properties, segment, connections);
-        if encore.has_rest() {
-            let (others, shards) = encore.take_rest();
-            let mut cast = cast(self);
-            for (session, subscription) in &others {
-                let identifiers = subscription.identifiers();
-                self.roster
-                    .deliver(*session, subscription, identifiers, false, &mut cast);
-            }
-            self.clock += 1;
-            let groups = SmallVec::new();
-            let stamp = (self.clock, false);
-            self.forward(publisher, &mut cast, &Wanted { shards, groups }, stamp);
-            self.roster.encore.put_back(others);
-        }
         true
+    }
+
+    /// Delivers a message that goes on to those who have to be asked again, a member of each group, and other shards.
+    pub(super) fn repeat_elsewhere(&mut self, publisher: Option<SessionKey>, cast: &mut Cast<'_>) {
+        if !self.roster.encore.has_rest() {
+            return;
+        }
+        let (others, elsewhere) = self.roster.encore.take_rest();
+        for (session, subscription) in &others {
+            let identifiers = subscription.identifiers();
+            self.roster
+                .deliver(*session, subscription, identifiers, false, cast);
+        }
+        for filter in elsewhere.groups_of(self.id) {
+            deliver_to_group(&mut self.roster, &self.subscriptions, filter, cast);
+        }
+        self.clock += 1;
+        self.forward(publisher, cast, &elsewhere, (self.clock, false));
+        self.roster.encore.put_back(others, elsewhere);
     }
 }

@@ -13,7 +13,6 @@ use crate::time::Instant;
 use crate::timers::Timer;
 use alloc::boxed::Box;
 use alloc::string::ToString;
-use alloc::sync::Arc;
 use weir_codec::{
     ConnAck, DecodeError, Disconnect, Packet, PacketType, Properties, Property, ReasonCode, Version,
 };
@@ -214,7 +213,7 @@ impl Shard {
         will.message.number = MessageNumber(self.roster.journal.numbers.next());
         will.message.expires_at = will.expiry_seconds.map(|seconds| now.plus_seconds(seconds));
         // A retained will that finds no room is still delivered to those who are here.
-        let _ = self.publish(now, Some(of), &Arc::new(will.message));
+        let _ = self.publish(now, Some(of), &will.message);
     }
 }
 

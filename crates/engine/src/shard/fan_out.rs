@@ -34,16 +34,16 @@ pub(super) enum Routed {
 }
 
 /// Who wants a message beyond this shard's own subscriptions.
-#[derive(Default)]
-pub(super) struct Wanted {
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
     /// The other shards with subscriptions of their own; one may be named twice.
-    pub(super) shards: SmallVec<[ShardId; 8]>,
+    pub(crate) shards: SmallVec<[ShardId; 8]>,
     /// The matching shared subscriptions, each with the shard chosen to pick a member.
-    pub(super) groups: SmallVec<[(ShardId, TopicFilter); 2]>,
+    pub(crate) groups: SmallVec<[(ShardId, TopicFilter); 2]>,
 }
 
 impl Wanted {
-    fn groups_of(&self, shard: ShardId) -> impl Iterator<Item = &TopicFilter> {
+    pub(super) fn groups_of(&self, shard: ShardId) -> impl Iterator<Item = &TopicFilter> {
         self.groups
             .iter()
             .filter(move |(chosen, _)| *chosen == shard)
@@ -58,11 +58,11 @@ impl Shard {
         &mut self,
         now: Instant,
         publisher: Option<SessionKey>,
-        message: &Arc<Message>,
+        message: &Message,
     ) -> Routed {
         self.clock += 1;
         let stamp = self.clock;
-        let mut cast = Cast::fresh(Arc::clone(message), now);
+        let mut cast = Cast::fresh(message, now);
         // What is deleted frees room, also where there is none.
         let store_full = self.roster.journal.is_full && !message.payload.is_empty();
         let retained_full =
@@ -73,9 +73,12 @@ impl Shard {
         }
         let wanted = self.wanted(message);
         let mut delivered = self.fan_out(publisher, &mut cast);
-        match wanted.groups.is_empty() {
-            true => self.roster.encore.note_shards(&wanted.shards),
-            false => self.roster.encore.spoil(),
+        let encore = &mut self.roster.encore;
+        // With several shards each message has to choose whose member has its turn. And who is in a choir must not be given
+        // its turn before what was added for the choir.
+        match wanted.groups.is_empty() || self.shards == 1 && !encore.has_choirs() {
+            true => encore.note_elsewhere(&wanted),
+            false => encore.spoil(),
         }
         for filter in wanted.groups_of(self.id) {
             delivered |= deliver_to_group(&mut self.roster, &self.subscriptions, filter, &mut cast);
@@ -105,13 +108,11 @@ impl Shard {
     ) {
         let content = (&message.topic, &message.payload[..], &message.properties);
         let is_plain = message.qos == Qos::AtMostOnce && !message.retain && groups.is_empty();
-        if is_plain
-            && message.expires_at.is_none()
-            && self.repeat(None, content, |_| Cast::kept(Arc::clone(&message), now))
-        {
-            return;
-        }
+        let is_repeated = is_plain && message.expires_at.is_none() && self.repeat(None, content);
         let mut cast = Cast::kept(message, now);
+        if is_repeated {
+            return self.repeat_elsewhere(None, &mut cast);
+        }
         self.fan_out(None, &mut cast);
         if is_plain {
             self.roster.encore.expect(None, cast.message());
@@ -122,7 +123,7 @@ impl Shard {
     }
 
     /// Delivers to this shard's own subscriptions, shared ones aside; returns whether anybody matched.
-    fn fan_out(&mut self, publisher: Option<SessionKey>, cast: &mut Cast) -> bool {
+    fn fan_out(&mut self, publisher: Option<SessionKey>, cast: &mut Cast<'_>) -> bool {
         let mut matches: SmallVec<[&[(SessionKey, Subscription)]; 8]> = SmallVec::new();
         self.subscriptions
             .matches(&cast.message().topic, |matched| {
@@ -203,7 +204,7 @@ impl Shard {
     pub(super) fn forward(
         &mut self,
         publisher: Option<SessionKey>,
-        cast: &mut Cast,
+        cast: &mut Cast<'_>,
         wanted: &Wanted,
         (stamp, retains): (u64, bool),
     ) -> bool {
@@ -300,11 +301,11 @@ fn choose_shard(group: &SharedGroup<ShardId, Members>) -> Option<ShardId> {
 }
 
 /// Picks the member whose turn it is (section 4.8.2), preferring one with a connection.
-fn deliver_to_group(
+pub(super) fn deliver_to_group(
     roster: &mut Roster,
     subscriptions: &SubscriptionTree<SessionKey, Subscription>,
     filter: &TopicFilter,
-    cast: &mut Cast,
+    cast: &mut Cast<'_>,
 ) -> bool {
     let Some(group) = subscriptions.group(filter) else {
         return false;

@@ -18,7 +18,6 @@ use crate::message::Message;
 use crate::permission::{Asked, Permissions};
 use crate::record::{self, DeliveryRecord, Key, Record};
 use crate::time::Instant;
-use alloc::sync::Arc;
 use weir_codec::{
     Ack, Delivery, Packet, PacketId, Properties, Publish, Qos, ReasonCode, TopicName, Version,
 };
@@ -59,7 +58,7 @@ impl Shard {
         if is_full && !frees_room && delivery.qos() != Qos::AtMostOnce {
             return self.refuse_for_room(now, key, delivery, End::StoreFull);
         }
-        let message = Arc::new(self.message(now, publish, &topic));
+        let message = self.message(now, publish, &topic);
         let routed = self.publish(now, Some(session), &message);
         if delivery == Delivery::AtMostOnce && !publish.retain {
             self.roster.encore.expect(Some(session), &message);

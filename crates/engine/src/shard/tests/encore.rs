@@ -199,3 +199,42 @@ fn aliases_hold_for_the_following_messages() {
         ",
     );
 }
+
+#[test]
+fn the_members_of_a_group_take_turns_in_a_run() {
+    for shards in [1, 2] {
+        let mut world = World::with(shards, Settings::default());
+        world.run("p> CONNECT v4\np< CONNACK");
+        for name in ["g", "h"] {
+            world.run(&format!("{name}> CONNECT v4\n{name}< CONNACK"));
+            world.run(&format!("{name}> SUBSCRIBE $share/s/t\n{name}< SUBACK 00"));
+        }
+        let lines: Vec<_> = (10..16).map(|n| format!("p> PUBLISH t {n}")).collect();
+        let lines: Vec<_> = lines.iter().map(|line| &line[..]).collect();
+        world.together(&lines);
+        let received = ["g", "h"].map(|name| world.take_received(name));
+        assert_eq!(received, [3, 3], "with {shards} shards");
+    }
+}
+
+#[test]
+fn who_has_a_topic_for_itself_and_in_a_group_gets_both_in_order() {
+    let mut world = World::with(1, Settings::default());
+    world.run("p> CONNECT v4\np< CONNACK\na> CONNECT v4\na< CONNACK");
+    world.run("a> SUBSCRIBE t\na< SUBACK 00\na> SUBSCRIBE $share/s/t\na< SUBACK 00");
+    world.together(&["p> PUBLISH t 1", "p> PUBLISH t 2", "p> PUBLISH t 3"]);
+    expect(&mut world, &["a"], &["1", "1", "2", "2", "3", "3"]);
+}
+
+#[test]
+fn who_is_on_another_shard_gets_all_of_a_run_in_order() {
+    let mut world = World::with(3, Settings::default());
+    world.run("p> CONNECT v4\np< CONNACK");
+    let names = ["a", "b", "c", "e", "f"];
+    for name in names {
+        world.run(&format!("{name}> CONNECT v4\n{name}< CONNACK"));
+        world.run(&format!("{name}> SUBSCRIBE t\n{name}< SUBACK 00"));
+    }
+    world.together(&["p> PUBLISH t 1", "p> PUBLISH t 2", "p> PUBLISH t 3"]);
+    expect(&mut world, &names, &["1", "2", "3"]);
+}
