@@ -41,8 +41,6 @@ pub(super) struct World {
     now: Instant,
     is_settling: bool,
     turns: usize,
-    /// Packets that could take the short way of an encore.
-    pub(super) short_ways: usize,
     reports: Vec<String>,
     slow_reader: Option<SlowReader>,
 }
@@ -76,7 +74,6 @@ impl World {
             now: Instant::from_millis(1_000),
             is_settling: true,
             turns: 0,
-            short_ways: 0,
             reports: Vec::new(),
             slow_reader: None,
         }
@@ -321,21 +318,20 @@ impl World {
         }
     }
 
-    /// A packet that only goes on with what the last began takes the short way, every second time that it can.
+    /// A packet that only goes on with what the last began takes the short way if its payload is even.
     fn goes_short_way(&mut self, shard: usize, key: ConnectionKey, packet: &Packet) -> bool {
-        let (Packet::Publish(publish), Some(topic)) =
-            (packet, self.shards[shard].encore_topic(key))
-        else {
-            return false;
-        };
-        let is_plain = publish.delivery == Delivery::AtMostOnce
-            && !publish.retain
-            && publish.properties.is_empty()
-            && publish.topic.as_ref() == Some(&topic);
-        self.short_ways += usize::from(is_plain);
-        is_plain
-            && self.short_ways % 2 == 1
-            && self.shards[shard].handle_encore(self.now, key, &publish.payload)
+        let engine = &mut self.shards[shard];
+        match (packet, engine.encore_topic(key)) {
+            (Packet::Publish(it), topic @ Some(_))
+                if it.topic == topic
+                    && (it.delivery, it.retain) == (Delivery::AtMostOnce, false)
+                    && it.properties.is_empty() =>
+            {
+                let is_even = it.payload.last().is_some_and(|last| last % 2 == 0);
+                is_even && engine.handle_encore(self.now, key, &it.payload)
+            }
+            _ => false,
+        }
     }
 
     /// What a decoder makes of the bytes, after the client's CONNECT if it is connected.
