@@ -1,72 +1,124 @@
-//! The filters that one session subscribes to, in order.
+//! The filters that one session subscribes to.
 //!
-//! Most sessions have few, and a tree of one filter takes ten times the memory of a list; some have very many, and a list of
-//! those would take too long to add to.
+//! The text of a filter is the router's: a session holds its id, four bytes. Only shared subscriptions are held as they are:
+//! there are few. Most sessions have few filters, and a tree of one takes ten times the memory of a list; some have very
+//! many, and a list of those would take too long to add to.
 
+use crate::id::SessionKey;
+use crate::subscription::Subscription;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::mem;
 use weir_codec::TopicFilter;
+use weir_router::{FilterId, SubscriptionTree};
 
 /// So many are a list.
 const FEW: usize = 8;
 
-/// A set of topic filters.
-#[derive(Debug)]
-pub(crate) enum Filters {
-    /// Sorted.
-    Few(Vec<TopicFilter>),
-    Many(BTreeSet<TopicFilter>),
+/// Where the filters themselves are.
+pub(crate) type Tree = SubscriptionTree<SessionKey, Subscription>;
+
+/// A set of topic filters that are in the tree.
+#[derive(Debug, Default)]
+pub(crate) struct Filters {
+    own: Set<FilterId>,
+    shared: Set<TopicFilter>,
 }
 
 impl Filters {
     pub(crate) fn len(&self) -> usize {
+        self.own.len() + self.shared.len()
+    }
+
+    /// Adds a filter that is in the tree.
+    pub(crate) fn insert(&mut self, filter: &TopicFilter, tree: &Tree) {
+        if filter.share_name().is_some() {
+            self.shared.insert(filter.clone());
+        } else if let Some(id) = tree.id(filter) {
+            self.own.insert(id);
+        }
+    }
+
+    /// Removes a filter that is still in the tree.
+    pub(crate) fn remove(&mut self, filter: &TopicFilter, tree: &Tree) {
+        if filter.share_name().is_some() {
+            self.shared.remove(filter);
+        } else if let Some(id) = tree.id(filter) {
+            self.own.remove(&id);
+        }
+    }
+
+    /// Takes one of them out, while it is still in the tree.
+    pub(crate) fn pop(&mut self, tree: &Tree) -> Option<TopicFilter> {
+        let own = self.own.pop().and_then(|id| tree.filter(id));
+        own.or_else(|| self.shared.pop())
+    }
+
+    pub(crate) fn iter(&self, tree: &Tree) -> impl Iterator<Item = TopicFilter> {
+        let own = self.own.iter().filter_map(|id| tree.filter(*id));
+        own.chain(self.shared.iter().cloned())
+    }
+
+    /// Those that are shared.
+    pub(crate) fn shared(&self) -> impl Iterator<Item = &TopicFilter> {
+        self.shared.iter()
+    }
+}
+
+/// A set, in order.
+#[derive(Debug)]
+enum Set<T> {
+    /// Sorted.
+    Few(Vec<T>),
+    Many(BTreeSet<T>),
+}
+
+impl<T: Ord> Set<T> {
+    fn len(&self) -> usize {
         match self {
             Self::Few(list) => list.len(),
             Self::Many(tree) => tree.len(),
         }
     }
 
-    pub(crate) fn contains(&self, filter: &TopicFilter) -> bool {
-        match self {
-            Self::Few(list) => list.contains(filter),
-            Self::Many(tree) => tree.contains(filter),
-        }
-    }
-
-    /// Adds a filter; returns whether it is new.
-    pub(crate) fn insert(&mut self, filter: TopicFilter) -> bool {
+    fn insert(&mut self, item: T) {
         match self {
             Self::Few(list) => {
-                let Err(place) = list.binary_search(&filter) else {
-                    return false;
-                };
-                list.reserve_exact(1);
-                list.insert(place, filter);
-                if list.len() > FEW {
-                    *self = Self::Many(mem::take(list).into_iter().collect());
+                if let Err(place) = list.binary_search(&item) {
+                    list.reserve_exact(1);
+                    list.insert(place, item);
+                    if list.len() > FEW {
+                        *self = Self::Many(mem::take(list).into_iter().collect());
+                    }
                 }
-                true
             }
-            Self::Many(tree) => tree.insert(filter),
+            Self::Many(tree) => {
+                tree.insert(item);
+            }
         }
     }
 
-    /// Removes a filter; returns whether it was there.
-    pub(crate) fn remove(&mut self, filter: &TopicFilter) -> bool {
+    fn remove(&mut self, item: &T) {
         match self {
-            Self::Few(list) => match list.binary_search(filter) {
-                Ok(place) => {
+            Self::Few(list) => {
+                if let Ok(place) = list.binary_search(item) {
                     list.remove(place);
-                    true
                 }
-                Err(_) => false,
-            },
-            Self::Many(tree) => tree.remove(filter),
+            }
+            Self::Many(tree) => {
+                tree.remove(item);
+            }
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &TopicFilter> {
+    fn pop(&mut self) -> Option<T> {
+        match self {
+            Self::Few(list) => list.pop(),
+            Self::Many(tree) => tree.pop_last(),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
         let (list, tree) = match self {
             Self::Few(list) => (Some(list), None),
             Self::Many(tree) => (None, Some(tree)),
@@ -75,7 +127,7 @@ impl Filters {
     }
 }
 
-impl Default for Filters {
+impl<T> Default for Set<T> {
     fn default() -> Self {
         Self::Few(Vec::new())
     }
@@ -84,21 +136,37 @@ impl Default for Filters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::format;
+    use std::format;
+    use weir_codec::SubscriptionOptions;
 
     #[test]
     fn few_and_many_are_the_same_set() {
-        let (mut filters, mut tree) = (Filters::default(), BTreeSet::new());
-        for step in 0..200_u32 {
-            let filter = TopicFilter::try_from(&*format!("t/{}", step * 7 % 23)).unwrap();
+        let subscription = Subscription::new(SubscriptionOptions::default(), None, None);
+        let (mut filters, mut expected) = (Filters::default(), BTreeSet::new());
+        let (mut tree, key) = (Tree::new(1), SessionKey::default());
+        for step in 0..400_u32 {
+            let prefix = if step % 2 == 0 { "$share/g/" } else { "" };
+            let filter = format!("{prefix}t/{}/+", step * 7 % 23);
+            let filter = TopicFilter::try_from(&*filter).unwrap();
             if step % 3 == 2 {
-                assert_eq!(filters.remove(&filter), tree.remove(&filter));
+                filters.remove(&filter, &tree);
+                tree.remove(&filter, key);
+                expected.remove(&filter);
             } else {
-                assert_eq!(filters.insert(filter.clone()), tree.insert(filter.clone()));
+                tree.insert(&filter, key, subscription);
+                filters.insert(&filter, &tree);
+                expected.insert(filter);
             }
-            assert_eq!(filters.contains(&filter), tree.contains(&filter));
-            assert_eq!(filters.len(), tree.len());
-            assert!(filters.iter().eq(tree.iter()));
+            assert_eq!(filters.len(), expected.len());
+            let listed: BTreeSet<_> = filters.iter(&tree).collect();
+            assert_eq!(listed, expected);
+            let shared = filters.shared().all(|it| it.share_name().is_some());
+            assert!(shared);
         }
+        while let Some(filter) = filters.pop(&tree) {
+            assert!(tree.remove(&filter, key).is_some());
+            assert!(expected.remove(&filter));
+        }
+        assert!(expected.is_empty());
     }
 }

@@ -15,7 +15,7 @@ use crate::timers::TimerToken;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
-use weir_codec::{PacketId, Qos, TopicFilter, TopicName, Utf8};
+use weir_codec::{PacketId, Qos, TopicName, Utf8};
 
 /// The state of one client id.
 #[derive(Debug)]
@@ -107,12 +107,5 @@ impl Session {
     /// Whether there is nothing that could not be sent at once.
     pub(crate) fn has_nothing_waiting(&self) -> bool {
         self.resend.is_empty() && self.queue.is_empty() && self.replays.is_empty()
-    }
-
-    /// The shared subscriptions among its own.
-    pub(crate) fn shared_filters(&self) -> impl Iterator<Item = &TopicFilter> {
-        self.subscriptions
-            .iter()
-            .filter(|filter| filter.share_name().is_some())
     }
 }

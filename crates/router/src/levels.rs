@@ -73,7 +73,8 @@ impl Levels {
         self.levels.len()
     }
 
-    fn text(&self, id: u32) -> Option<&[u8]> {
+    /// The text that somebody holds.
+    pub(crate) fn text(&self, id: u32) -> Option<&[u8]> {
         self.levels.get(id).map(Level::text)
     }
 }

@@ -37,4 +37,4 @@ mod tree;
 
 pub use group::SharedGroup;
 pub use retained::{Page, RetainedTree};
-pub use tree::{Matched, SubscriptionTree};
+pub use tree::{FilterId, Matched, SubscriptionTree};

@@ -10,6 +10,7 @@
 use core::hash::Hash;
 
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 use weir_codec::{TopicFilter, TopicName};
 
 use crate::arena::{Arena, NONE};
@@ -33,6 +34,10 @@ pub struct SubscriptionTree<K, V> {
     levels: Levels,
     len: usize,
 }
+
+/// A filter that somebody subscribes to, shared subscriptions aside: a tenth of its text. Valid while anybody does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FilterId(u32);
 
 /// What one matching filter asks for.
 pub enum Matched<'t, K, V> {
@@ -87,6 +92,27 @@ impl<K: Copy + Eq + Hash, V> SubscriptionTree<K, V> {
             .get(self.find(filter)?)?
             .subscribers
             .find(filter, key, &self.hashing)
+    }
+
+    /// The id of a filter that somebody subscribes to.
+    pub fn id(&self, filter: &TopicFilter) -> Option<FilterId> {
+        self.find(filter).map(FilterId)
+    }
+
+    /// The filter with this id.
+    pub fn filter(&self, id: FilterId) -> Option<TopicFilter> {
+        let mut levels: SmallVec<[&str; 16]> = SmallVec::new();
+        let mut node = self.nodes.get(id.0)?;
+        while let Some(parent) = self.nodes.get(node.parent) {
+            levels.push(match node.level {
+                PLUS => "+",
+                HASH => "#",
+                level => str::from_utf8(self.levels.text(level)?).ok()?,
+            });
+            node = parent;
+        }
+        levels.reverse();
+        TopicFilter::try_from(levels.join("/").as_str()).ok()
     }
 
     /// Everyone who has exactly this filter, shared subscriptions aside.

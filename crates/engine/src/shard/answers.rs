@@ -214,15 +214,15 @@ impl Shard {
         if let Some(connection) = self.roster.connections.get_mut(key) {
             connection.answers_held -= 1;
         }
-        let Some(session) = self.session_of(key) else {
+        let Some(of) = self.session_of(key) else {
             return;
         };
         self.roster.send(key, packet);
-        if let Some(session) = self.roster.sessions.get_mut(session) {
+        if let Some(session) = self.roster.sessions.get_mut(of) {
             let most = self.roster.settings.max_subscriptions_per_session;
             for (filter, replay) in replays {
                 // A subscription may have been taken back while its SUBACK waited.
-                if session.subscriptions.contains(&filter) {
+                if self.subscriptions.get(&filter, of).is_some() {
                     session.replays.add(filter, replay, most);
                 }
             }

@@ -93,8 +93,8 @@ impl Shard {
             return;
         };
         let journal = &mut self.roster.journal;
-        for filter in session.subscriptions.iter() {
-            journal.delete(Key::Subscription(number, filter.clone()));
+        for filter in session.subscriptions.iter(&self.subscriptions) {
+            journal.delete(Key::Subscription(number, filter));
         }
         for id in &session.received {
             journal.delete(Key::Received(number, *id));

@@ -191,18 +191,17 @@ impl Shard {
 
     /// Forgets a session; a will that still waits is published: the session's end does not swallow it [MQTT-3.1.2-8].
     pub(super) fn remove_session(&mut self, now: Instant, key: SessionKey) {
-        let Some(session) = self.roster.sessions.remove(key) else {
+        let Some(mut session) = self.roster.sessions.remove(key) else {
             return;
         };
         self.timers.clear(session.timer);
         self.by_client_id.remove(&session.client_id);
-        for filter in session.subscriptions.iter() {
-            if fault!(SubscriptionsLeftBehind) {
-                continue;
-            }
-            self.unsubscribe(key, filter, false);
-        }
         self.forget_session(&session);
+        while !fault!(SubscriptionsLeftBehind)
+            && let Some(filter) = session.subscriptions.pop(&self.subscriptions)
+        {
+            self.unsubscribe(key, &filter, false);
+        }
         self.publish_will(now, key, session.will);
     }
 

@@ -19,22 +19,22 @@ impl Shard {
     pub(super) fn subscribe(
         &mut self,
         key: SessionKey,
-        filter: TopicFilter,
+        filter: &TopicFilter,
         subscription: Subscription,
     ) -> bool {
         if self
             .subscriptions
-            .insert(&filter, key, subscription)
+            .insert(filter, key, subscription)
             .is_some()
         {
             // [MQTT-3.8.4-3]: the same filter again replaces the subscription.
             return false;
         }
         if filter.share_name().is_some() {
-            self.count_member(&filter, |members| members.online += 1);
-        } else if self.subscriptions.subscribers(&filter).len() == 1 {
+            self.count_member(filter, |members| members.online += 1);
+        } else if self.subscriptions.subscribers(filter).len() == 1 {
             self.tell_interest(
-                &filter,
+                filter,
                 Members {
                     online: 1,
                     offline: 0,
@@ -42,21 +42,15 @@ impl Shard {
             );
         }
         if let Some(session) = self.roster.sessions.get_mut(key) {
-            session.subscriptions.insert(filter);
+            session.subscriptions.insert(filter, &self.subscriptions);
         }
         true
     }
 
-    /// [MQTT-3.10.4-1]: takes the subscription with exactly this filter out; returns whether there was one. The
-    /// caller removes it from the session.
-    pub(super) fn unsubscribe(
-        &mut self,
-        key: SessionKey,
-        filter: &TopicFilter,
-        online: bool,
-    ) -> bool {
+    /// [MQTT-3.10.4-1]: takes the subscription with exactly this filter out, which the session has given up.
+    pub(super) fn unsubscribe(&mut self, key: SessionKey, filter: &TopicFilter, online: bool) {
         if self.subscriptions.remove(filter, key).is_none() {
-            return false;
+            return;
         }
         if filter.share_name().is_some() {
             self.count_member(filter, |members| {
@@ -71,7 +65,6 @@ impl Shard {
         {
             self.tell_interest(filter, Members::default());
         }
-        true
     }
 
     /// A session got a connection: its shared subscriptions take part again.
@@ -100,7 +93,7 @@ impl Shard {
         let Some(session) = self.roster.sessions.get(key) else {
             return;
         };
-        let shared: Vec<_> = session.shared_filters().cloned().collect();
+        let shared: Vec<_> = session.subscriptions.shared().cloned().collect();
         for filter in shared {
             self.count_member(&filter, &change);
         }

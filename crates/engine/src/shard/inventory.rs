@@ -24,12 +24,12 @@ impl Shard {
         let mut records = Vec::new();
         for (key, session) in &self.roster.sessions {
             self.list_session(session, &mut records);
-            for filter in session.subscriptions.iter() {
-                let subscription = self.subscriptions.get(filter, key);
+            for filter in session.subscriptions.iter(&self.subscriptions) {
+                let subscription = self.subscriptions.get(&filter, key);
                 if let (Some(session), Some(subscription)) = (session.number, subscription) {
                     records.push(Record::Subscription(SubscriptionRecord {
                         session,
-                        filter: filter.clone(),
+                        filter,
                         qos: subscription.qos,
                         no_local: subscription.no_local,
                         retain_as_published: subscription.retain_as_published,

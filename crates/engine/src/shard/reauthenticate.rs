@@ -259,12 +259,12 @@ impl Shard {
         session.permissions = Arc::clone(permissions);
         session.checks_deliveries = false;
         let mut ended = Vec::new();
-        for filter in session.subscriptions.iter() {
-            match permissions.may_subscribe(filter) {
+        for filter in session.subscriptions.iter(&self.subscriptions) {
+            match permissions.may_subscribe(&filter) {
                 Coverage::Whole => {}
                 Coverage::Part => session.checks_deliveries = true,
                 Coverage::Nothing if fault!(DenialForgotten) => {}
-                Coverage::Nothing => ended.push(filter.clone()),
+                Coverage::Nothing => ended.push(filter),
             }
         }
         let number = session.number;

@@ -169,7 +169,7 @@ impl Shard {
                 identifier: record.identifier,
             };
             if !fault!(RestoredUnsubscribed) {
-                self.subscribe(*key, record.filter.clone(), subscription);
+                self.subscribe(*key, &record.filter, subscription);
             }
         }
     }

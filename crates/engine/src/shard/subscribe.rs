@@ -78,7 +78,7 @@ impl Shard {
         }
         let filter = filter.detached();
         let subscription = Subscription::new(options, wishes.slow_reader, wishes.identifier);
-        let is_new = self.subscribe(key, filter.clone(), subscription);
+        let is_new = self.subscribe(key, &filter, subscription);
         self.record_subscription(key, &filter, subscription);
         // [MQTT-3.8.4-4]: also when it replaces another. A shared subscription is given no retained messages when it
         // is made.
@@ -139,7 +139,7 @@ impl Shard {
             Coverage::Whole | Coverage::Nothing => {}
         }
         let full = session.subscriptions.len() >= settings.max_subscriptions_per_session;
-        let full = full && !session.subscriptions.contains(filter);
+        let full = full && self.subscriptions.get(filter, key).is_none();
         self.roster.stats.subscriptions_refused += u64::from(full);
         let can_last = session.number.is_none() || !self.roster.journal.is_full;
         (full || !can_last).then_some(ReasonCode::QuotaExceeded)
@@ -182,14 +182,15 @@ impl Shard {
 
     /// Ends a subscription, if there is one.
     pub(super) fn take_back(&mut self, key: SessionKey, filter: &TopicFilter) -> bool {
-        let is_online = self.roster.is_online(key);
-        if !self.unsubscribe(key, filter, is_online) {
+        if self.subscriptions.get(filter, key).is_none() {
             return false;
         }
         if let Some(session) = self.roster.sessions.get_mut(key) {
-            session.subscriptions.remove(filter);
+            session.subscriptions.remove(filter, &self.subscriptions);
             session.replays.remove(filter);
         }
+        let is_online = self.roster.is_online(key);
+        self.unsubscribe(key, filter, is_online);
         self.forget_subscription(key, filter);
         true
     }

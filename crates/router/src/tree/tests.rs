@@ -305,3 +305,14 @@ fn a_tree_may_move_to_another_thread_and_a_node_is_small() {
     is_send::<Tree>();
     assert_eq!(size_of::<Node<u64, u64>>(), 48);
 }
+
+#[test]
+fn a_filter_is_spelt_from_its_id() {
+    let filters = ["a", "/", "+", "#", "a/+/b", "/a//#", "$SYS/x", "a/ü/#"];
+    let tree = tree(&filters);
+    for text in filters {
+        let id = tree.id(&filter(text)).unwrap();
+        assert_eq!(tree.filter(id), Some(filter(text)));
+    }
+    assert_eq!(tree.id(&filter("a/b")), None);
+}
