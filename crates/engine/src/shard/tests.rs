@@ -19,6 +19,7 @@ mod retained;
 mod sessions;
 mod shards;
 mod slow_readers;
+mod words;
 mod world;
 
 use world::World;
