@@ -2,9 +2,9 @@
 //!
 //! The cleaner walks from the oldest batch on, writes again what is still alive, and lets the log forget what it has
 //! passed once the copies last. A deletion needs no copy: everything older is gone before it is. It begins when more than
-//! half of the log is garbage, so that on average a record is moved once at most for each one that is written, and moves
-//! and looks at no more in one commit than a commit may take; how much follows from how much was written, so that it keeps
-//! up without bursts.
+//! half of the log is garbage, so that on average a record is moved once at most for each one that is written; earlier
+//! when the disk has less room left than that, since it needs room itself. It moves and looks at no more in one commit
+//! than a commit may take; how much follows from how much was written, so that it keeps up without bursts.
 
 use crate::encoding::{self, Batch, RawChange};
 use crate::index::{Index, Place, cost};
@@ -21,6 +21,9 @@ const LOOKS: (usize, usize) = (2048, 32_768);
 
 /// Records that a step looks at when nothing was written.
 const IDLE_LOOKS: usize = 8192;
+
+/// The least garbage that is worth cleaning on a disk that is nearly full, as a part of what is alive.
+const LEAST_GARBAGE: u64 = 16;
 
 /// How far it has come.
 #[derive(Debug)]
@@ -63,7 +66,13 @@ impl<L: Log> Store<L> {
     /// Whether a commit would find garbage to clean.
     pub fn wants_cleaning(&self) -> bool {
         let live = self.index.live_bytes();
-        !self.has_staged() && self.cleaner.log_bytes > 2 * live + self.limits.garbage_bytes
+        let garbage = self.cleaner.log_bytes.saturating_sub(live);
+        let is_worth = |part: u64| garbage > part + self.limits.garbage_bytes;
+        if self.has_staged() || !is_worth(live / LEAST_GARBAGE) {
+            return false;
+        }
+        let is_short = || self.log.free_bytes().is_some_and(|it| garbage > it / 2);
+        is_worth(live) || is_short()
     }
 
     /// One step, after `written_bytes` were committed. Answers with the bytes it moved.

@@ -186,6 +186,11 @@ impl Log for Faulty {
         Ok(())
     }
 
+    fn free_bytes(&self) -> Option<u64> {
+        let left = self.max_bytes?.saturating_sub(self.bytes);
+        Some(left as u64)
+    }
+
     fn reserve(&mut self) -> bool {
         self.max_bytes
             .is_none_or(|max_bytes| self.bytes < max_bytes)

@@ -332,6 +332,10 @@ impl Log for Files {
         self.has_spare
     }
 
+    fn free_bytes(&self) -> Option<u64> {
+        Some(self.directory.free_bytes())
+    }
+
     fn damage(&self) -> &[Damage] {
         &self.damage
     }

@@ -71,6 +71,11 @@ pub trait Log: Debug {
         true
     }
 
+    /// How much may be appended before it is full; `None` if nobody can say.
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// What was found damaged when the log was opened.
     fn damage(&self) -> &[Damage] {
         &[]

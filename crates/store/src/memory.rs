@@ -96,6 +96,10 @@ impl Log for Memory {
         }
         Ok(())
     }
+
+    fn free_bytes(&self) -> Option<u64> {
+        Some(self.max_bytes.saturating_sub(self.bytes) as u64)
+    }
 }
 
 #[cfg(test)]

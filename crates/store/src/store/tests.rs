@@ -560,6 +560,23 @@ fn a_pinned_session_costs_at_most_one_more_write_each() {
 }
 
 #[test]
+fn on_a_small_disk_it_is_cleaned_before_half_of_the_log_is_garbage() {
+    let (mut store, _) = open(Faulty::new(4));
+    store.stage(put([session(SessionNumber(1))]));
+    for number in 10..1010 {
+        store.stage(publish(number, 1, 300));
+        store.commit(CLOCK).unwrap();
+    }
+    let live = store.log().len_bytes();
+    store.log_mut().set_max_bytes(Some(live + live / 4));
+    for number in 1010..10_000 {
+        store.stage(publish(number, 1, 300));
+        store.stage(acked(number - 1000, 1));
+        assert!(store.commit(CLOCK).is_ok(), "{number}");
+    }
+}
+
+#[test]
 fn what_there_was_no_room_for_stays_staged() {
     let (mut store, _) = open(Faulty::new(1));
     store.stage(put([session(SessionNumber(1))]));
