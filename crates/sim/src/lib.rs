@@ -5,10 +5,11 @@
 //! model of MQTT, checks every promise at the engine's border. The same seed gives the same run, on every machine and in
 //! every profile; a run that fails is [`shrink`]ed to a short script.
 //!
-//! Nothing here reads a clock, waits, or knows a socket.
+//! Nothing here reads a clock, waits, or knows a socket; threads are for runs that have nothing to do with each other.
 #![forbid(unsafe_code)]
 
 mod client;
+mod cores;
 mod generate;
 mod message;
 mod oracle;
@@ -20,6 +21,7 @@ mod table;
 mod trace;
 mod world;
 
+pub use cores::{cores, each_seed};
 pub use generate::generate;
 pub use script::{
     Action, ConnectWish, Cut, Habit, Misdeed, PublishWish, Script, Step, StoreHabit, User, WillWish,

@@ -1,15 +1,15 @@
 //! Runs seeds: one that is to be looked at, or many that are to be clean.
 //!
-//! This is the only file that knows a real clock and threads, to say how fast it went. Seeds share nothing, so threads
-//! take the next one each, and what is printed at the end does not depend on who ran what.
+//! This is the only file that knows a real clock, to say how fast it went. What is printed at the end does not depend on
+//! which thread ran what.
 
 use std::fmt::Write as _;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-use weir_sim::{Script, check, generate, run, shrink};
+use weir_sim::{Script, check, cores, each_seed, generate, run, shrink};
 
 const USAGE: &str = "\
 Usage: weir-sim --seed N [--trace] [--shrink] [--keep 1,2,3]
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 
 fn parse(mut words: impl Iterator<Item = String>) -> Option<Wishes> {
     let mut wishes = Wishes {
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        threads: cores(),
         ..Wishes::default()
     };
     while let Some(word) = words.next() {
@@ -111,38 +111,24 @@ fn one(seed: u64, keep: Option<&[u64]>, trace: bool, shrinks: bool) -> ExitCode 
 
 fn many(seeds: &Range<u64>, threads: usize) -> ExitCode {
     let begun = Instant::now();
-    let next = AtomicU64::new(seeds.start);
     let failures = Mutex::new(Vec::new());
     let (virtual_millis, events, hash) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    std::thread::scope(|scope| {
-        for _ in 0..threads.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        return;
-                    }
-                    match check(&generate(seed)) {
-                        Ok(outcome) => {
-                            virtual_millis.fetch_add(outcome.virtual_millis, Ordering::Relaxed);
-                            events.fetch_add(outcome.events, Ordering::Relaxed);
-                            // The sum does not depend on the order.
-                            hash.fetch_add(outcome.hash, Ordering::Relaxed);
-                        }
-                        Err(failure) => {
-                            println!(
-                                "seed {seed}: {failure:.400}\n  replay: {}",
-                                replay_seed(seed)
-                            );
-                            failures
-                                .lock()
-                                .map(|mut list| list.push(seed))
-                                .unwrap_or(());
-                        }
-                    }
-                }
-            });
+    each_seed(seeds.clone(), threads, |seed| {
+        match check(&generate(seed)) {
+            Ok(outcome) => {
+                virtual_millis.fetch_add(outcome.virtual_millis, Ordering::Relaxed);
+                events.fetch_add(outcome.events, Ordering::Relaxed);
+                // The sum does not depend on the order.
+                hash.fetch_add(outcome.hash, Ordering::Relaxed);
+            }
+            Err(failure) => {
+                let replay = replay_seed(seed);
+                println!("seed {seed}: {failure:.400}\n  replay: {replay}");
+                let failed = failures.lock().map(|mut list| list.push(seed));
+                failed.unwrap_or(());
+            }
         }
+        ControlFlow::Continue(())
     });
     let failures = failures.into_inner().unwrap_or_default();
     let seconds = begun.elapsed().as_secs_f64();

@@ -148,6 +148,27 @@ pub struct ConnectWish {
     pub capacity_bytes: usize,
 }
 
+impl Default for ConnectWish {
+    /// A client of 5.0 that takes its session up, wants nothing in particular and takes everything.
+    fn default() -> Self {
+        Self {
+            version: Version::V5,
+            clean_start: false,
+            expiry_seconds: 300,
+            keep_alive_seconds: 0,
+            pings: true,
+            receive_maximum: 0,
+            max_packet_bytes: 0,
+            topic_alias_maximum: 0,
+            will: None,
+            user: User::Plain,
+            in_steps: false,
+            anonymous: false,
+            capacity_bytes: 1 << 20,
+        }
+    }
+}
+
 /// A will.
 #[derive(Clone, Debug)]
 pub struct WillWish {

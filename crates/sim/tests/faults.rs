@@ -2,9 +2,9 @@
 
 #![cfg(feature = "faults")]
 
+use std::ops::ControlFlow;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use weir_sim::{Fault, check, generate, plant, shrink};
+use weir_sim::{Fault, check, cores, each_seed, generate, plant, shrink};
 
 const SEEDS: u64 = 1000;
 
@@ -50,27 +50,19 @@ fn every_planted_fault_is_found_within_a_thousand_seeds() {
 
 /// The lowest seed that fails, and how; found on all cores.
 fn first_that_fails() -> Option<(u64, String)> {
-    let next = AtomicU64::new(0);
     let found: Mutex<Option<(u64, String)>> = Mutex::new(None);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let is_beyond = |it: &(u64, String)| it.0 < seed;
-                    if seed >= SEEDS || found.lock().unwrap().as_ref().is_some_and(is_beyond) {
-                        return;
-                    }
-                    if let Err(failure) = check(&generate(seed)) {
-                        let mut found = found.lock().unwrap();
-                        if !found.as_ref().is_some_and(is_beyond) {
-                            *found = Some((seed, failure));
-                        }
-                    }
-                }
-            });
+    each_seed(0..SEEDS, cores(), |seed| {
+        let is_beyond = |it: &(u64, String)| it.0 < seed;
+        if found.lock().unwrap().as_ref().is_some_and(is_beyond) {
+            return ControlFlow::Break(());
         }
+        if let Err(failure) = check(&generate(seed)) {
+            let mut found = found.lock().unwrap();
+            if !found.as_ref().is_some_and(is_beyond) {
+                *found = Some((seed, failure));
+            }
+        }
+        ControlFlow::Continue(())
     });
     found.into_inner().unwrap()
 }

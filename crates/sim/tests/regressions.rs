@@ -2,10 +2,10 @@
 //!
 //! They are written out, not named by their seeds: what a seed stands for changes whenever scripts are drawn differently.
 
-use weir_codec::{Qos, ReasonCode, RetainHandling, SubscriptionOptions, Version};
+use weir_codec::{Qos, ReasonCode, RetainHandling, SubscriptionOptions};
 use weir_engine::Settings;
 use weir_sim::{
-    Action, ConnectWish, Cut, Habit, PublishWish, Script, Step, StoreHabit, User, WillWish, check,
+    Action, ConnectWish, Cut, Habit, PublishWish, Script, Step, StoreHabit, WillWish, check,
 };
 
 /// Plays a script on brokers of one to four shards; each step names its moment, its client and what it does.
@@ -56,26 +56,8 @@ fn durable() -> Settings {
     }
 }
 
-fn wish() -> ConnectWish {
-    ConnectWish {
-        version: Version::V5,
-        clean_start: false,
-        expiry_seconds: 300,
-        keep_alive_seconds: 0,
-        pings: true,
-        receive_maximum: 0,
-        max_packet_bytes: 0,
-        topic_alias_maximum: 0,
-        will: None,
-        user: User::Plain,
-        in_steps: false,
-        anonymous: false,
-        capacity_bytes: 1 << 16,
-    }
-}
-
 fn connect() -> Action {
-    Action::Connect(Box::new(wish()))
+    Action::Connect(Box::default())
 }
 
 fn subscribe(filter: &'static str, qos: Qos) -> Action {
@@ -171,7 +153,7 @@ fn a_will_that_is_due_at_a_restart_reaches_subscribers_on_every_shard() {
         };
         let wish = ConnectWish {
             will: Some(will),
-            ..wish()
+            ..ConnectWish::default()
         };
         steps.push((0, client, Action::Connect(Box::new(wish))));
         steps.push((1000, client, subscribe("t/#", Qos::AtLeastOnce)));

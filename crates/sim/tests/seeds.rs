@@ -1,32 +1,21 @@
 //! The first seeds are clean, and a seed is the same run every time.
 
+use std::ops::ControlFlow;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use weir_sim::{check, generate, run};
+use weir_sim::{check, cores, each_seed, generate, run};
 
 const SEEDS: u64 = 500;
 
 #[test]
 fn the_first_seeds_break_no_promise() {
-    let next = AtomicU64::new(0);
     let failures = Mutex::new(Vec::new());
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= SEEDS {
-                        return;
-                    }
-                    if let Err(failure) = check(&generate(seed)) {
-                        failures.lock().unwrap().push(format!(
-                            "seed {seed}: {failure}\nto see it: cargo run -p weir-sim --release -- --seed {seed} --trace"
-                        ));
-                    }
-                }
-            });
+    each_seed(0..SEEDS, cores(), |seed| {
+        if let Err(failure) = check(&generate(seed)) {
+            failures.lock().unwrap().push(format!(
+                "seed {seed}: {failure}\nto see it: cargo run -p weir-sim --release -- --seed {seed} --trace"
+            ));
         }
+        ControlFlow::Continue(())
     });
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{}", failures.join("\n"));

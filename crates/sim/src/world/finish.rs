@@ -8,9 +8,9 @@ use super::act::plain;
 use super::{Event, World};
 use crate::client::Client;
 use crate::generate::TOPICS;
-use crate::script::{ConnectWish, Cut, Habit, PublishWish, User};
+use crate::script::{ConnectWish, Cut, Habit, PublishWish};
 use std::collections::BTreeMap;
-use weir_codec::{Qos, RetainHandling, SubscriptionOptions, Version};
+use weir_codec::{Qos, RetainHandling, SubscriptionOptions};
 use weir_engine::{Lost, Stats};
 
 /// Steps of the end are numbered from here.
@@ -234,21 +234,10 @@ impl World<'_> {
     }
 }
 
-/// A client that takes everything.
+/// A client that begins anew and takes everything.
 fn guest() -> ConnectWish {
     ConnectWish {
-        version: Version::V5,
         clean_start: true,
-        expiry_seconds: 300,
-        keep_alive_seconds: 0,
-        pings: true,
-        receive_maximum: 0,
-        max_packet_bytes: 0,
-        topic_alias_maximum: 0,
-        will: None,
-        user: User::Plain,
-        in_steps: false,
-        anonymous: false,
-        capacity_bytes: 1 << 20,
+        ..ConnectWish::default()
     }
 }
