@@ -101,6 +101,7 @@ faults! {
     QueueUnbounded: "The queue takes everything.",
     QueuedNotRecorded: "A message that waits for a client is not recorded.",
     QuotaNotRestored: "An acknowledgement does not make room in the window.",
+    RateIgnored: "A client that sends more than it may for too long stays.",
     ReceiveMaximumIgnored: "More is in flight than the client's Receive Maximum.",
     ReceivedForgotten: "QoS 2 ids received are forgotten when the connection ends.",
     ReceivedKept: "A QoS 2 id is remembered after PUBREL.",

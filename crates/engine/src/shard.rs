@@ -144,6 +144,7 @@ impl Shard {
                 version,
             } => self.handle_malformed(now, connection, error, version),
             Input::Closed { connection, lost } => self.handle_closed(now, connection, lost),
+            Input::RateExceeded { .. } if fault!(RateIgnored) => {}
             Input::RateExceeded { connection } => self.end(now, connection, End::RateExceeded),
             Input::Authenticated { connection, answer } => {
                 self.handle_authenticated(now, connection, answer);

@@ -224,6 +224,8 @@ impl Draw {
                 Misdeed::OtherMethod,
                 Misdeed::Hasty,
                 Misdeed::EarlyComplete,
+                Misdeed::TooMuch,
+                Misdeed::TooMuch,
             ])),
         }
     }

@@ -182,6 +182,9 @@ impl Oracle {
             }
             Told::Authenticated { link, answer } => self.decided(*link, answer),
             Told::Challenged { link } => self.questioned(*link),
+            Told::RateExceeded { link } => {
+                self.must_end(*link, End::RateExceeded, "it sends more than it may");
+            }
             Told::PermissionsChanged(rules) => self.rules_changed(shard, *rules),
             Told::Shutdown => self.shut_down(shard),
             Told::Remote { from, remote } => self.mail_came(*from, shard, remote),

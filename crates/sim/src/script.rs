@@ -277,6 +277,8 @@ pub enum Misdeed {
     StrayAuth,
     /// An AUTH with another method than CONNECT's (5.0).
     OtherMethod,
+    /// More than it may send in a second: it is not read from for a while, and perhaps disconnected.
+    TooMuch,
 }
 
 impl Script {

@@ -9,6 +9,7 @@ mod authenticate;
 mod disk;
 mod finish;
 mod network;
+mod pace;
 mod past;
 mod post;
 mod server;
@@ -104,6 +105,12 @@ pub(crate) enum Event {
     ToServer { link: LinkId, bytes: Bytes },
     /// The server may read again.
     Read { link: LinkId },
+    /// The server finds that the client has sent more than it may.
+    TooMuch { link: LinkId },
+    /// A client that is not read from for that is not silent.
+    Rest { link: LinkId },
+    /// That lasts too long.
+    RateExceeded { link: LinkId },
     /// The server's socket learns that the transport is gone: at once, or behind what is still to be read.
     ServerLost {
         link: LinkId,
@@ -182,6 +189,9 @@ impl Event {
     fn is_of_broker(&self) -> bool {
         match self {
             Self::Mail { .. }
+            | Self::TooMuch { .. }
+            | Self::Rest { .. }
+            | Self::RateExceeded { .. }
             | Self::Adopt { .. }
             | Self::Answer { .. }
             | Self::Flush { .. }
@@ -286,6 +296,9 @@ impl<'a> World<'a> {
             Event::Step(step) => self.act(&step),
             Event::ToServer { link, bytes } => self.reach_server(link, bytes),
             Event::Read { link } => self.read(link),
+            Event::TooMuch { link } => self.slow_down(link),
+            Event::Rest { link } => self.rest(link),
+            Event::RateExceeded { link } => self.exceed_rate(link),
             Event::ServerLost {
                 link,
                 lost,

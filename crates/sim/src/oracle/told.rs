@@ -32,6 +32,10 @@ pub(crate) enum Told<'a> {
     Challenged {
         link: LinkId,
     },
+    /// The client has sent more than it may for too long.
+    RateExceeded {
+        link: LinkId,
+    },
     /// The rules of this number are in force.
     PermissionsChanged(u8),
     Shutdown,
@@ -57,6 +61,7 @@ impl Told<'_> {
             Self::Closed { link, .. } => (21, *link),
             Self::Authenticated { link, .. } => (22, *link),
             Self::Challenged { link } => (36, *link),
+            Self::RateExceeded { link } => (38, *link),
             Self::Remote { from, remote } => (23 + from, remote.cost_bytes()),
             Self::Stored(ticket) => (32, usize::try_from(*ticket).unwrap_or(0)),
             Self::StoreFull(is_full) => (33, usize::from(*is_full)),

@@ -21,6 +21,9 @@ const HANDSHAKE_MILLIS: u64 = 10_000;
 /// How long a client waits before it tries again to connect.
 const RETRY_MILLIS: u64 = 50;
 
+/// How many messages may be too many.
+const TOO_MANY: u64 = 8;
+
 /// Messages of one step are numbered below this.
 const MESSAGES_PER_STEP: u64 = 1000;
 
@@ -311,6 +314,7 @@ impl World<'_> {
                 return self.publish(who, &wish, number);
             }
             Misdeed::Hasty => return self.rush(who, number),
+            Misdeed::TooMuch => return self.send_too_much(who, link, number),
             Misdeed::EarlyComplete => match self.clients[who].unacknowledged() {
                 Some((id, Qos::ExactlyOnce)) => Packet::PubComp(Ack::success(id)),
                 _ => return,
@@ -323,6 +327,21 @@ impl World<'_> {
             | Misdeed::OtherMethod => return,
         };
         self.send(who, &packet);
+    }
+
+    /// Some messages, which are too many.
+    fn send_too_much(&mut self, who: usize, link: LinkId, number: u64) {
+        let wish = PublishWish {
+            qos: Qos::AtLeastOnce,
+            count: TOO_MANY,
+            ..plain()
+        };
+        self.publish(who, &wish, number);
+        let at = self.now
+            + self.links[link]
+                .random
+                .below(self.script.latency_millis + 1);
+        self.put(at, Event::TooMuch { link });
     }
 
     /// On a new transport, something else than CONNECT.

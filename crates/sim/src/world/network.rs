@@ -27,6 +27,8 @@ pub(crate) struct Link {
     /// The transport is gone, as the server will see once it has read what is there.
     pub(crate) lost: Option<Lost>,
     pub(crate) capacity_bytes: usize,
+    /// Until when it is not read from, since it sent more than it may.
+    pub(super) rests_until: u64,
     /// Bytes sent to the client that it has not read.
     pub(crate) unread_bytes: usize,
     pub(crate) is_blocked: bool,
@@ -54,6 +56,7 @@ impl Link {
             inbox: VecDeque::new(),
             lost: None,
             capacity_bytes,
+            rests_until: 0,
             unread_bytes: 0,
             is_blocked: false,
             is_stalled: false,

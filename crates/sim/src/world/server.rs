@@ -209,7 +209,8 @@ impl World<'_> {
             let Some((shard, key)) = self.links[id].place else {
                 return;
             };
-            if self.is_over() || !self.hosts[shard].shard.accepts_packets(key) {
+            let rests = self.now < self.links[id].rests_until;
+            if rests || self.is_over() || !self.hosts[shard].shard.accepts_packets(key) {
                 return;
             }
             if self.mail_bytes > self.script.crowded_bytes {
