@@ -7,6 +7,9 @@
 use super::Place;
 use std::collections::{BTreeMap, VecDeque};
 
+/// The room that a session begins with, and keeps.
+const FIRST: usize = 4;
+
 /// A delivery in the index.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
@@ -87,7 +90,7 @@ impl Deliveries {
     fn push(&mut self, entry: Entry) {
         if self.queue.len() == self.queue.capacity() {
             // By a quarter instead of double: most sessions wait for a few.
-            self.queue.reserve_exact(self.queue.len() / 4 + 4);
+            self.queue.reserve_exact(self.queue.len() / 4 + FIRST);
         }
         self.queue.push_back(entry);
     }
@@ -120,6 +123,9 @@ impl Deliveries {
         }
         if self.queue.capacity() > TOLERATED && self.queue.len() < self.queue.capacity() / 4 {
             self.queue.shrink_to(self.queue.capacity() / 2);
+        }
+        if self.queue.is_empty() && self.queue.capacity() > FIRST {
+            self.queue = VecDeque::new();
         }
     }
 }
@@ -163,6 +169,18 @@ mod tests {
         }
         assert_eq!(sequences(&deliveries), [0]);
         assert!(deliveries.queue.capacity() < 256);
+    }
+
+    #[test]
+    fn a_session_that_waits_for_nothing_takes_little_room() {
+        let mut deliveries = Deliveries::default();
+        for sequence in 0..30 {
+            deliveries.put(entry(sequence));
+        }
+        for sequence in (0..30).rev() {
+            deliveries.remove(sequence);
+        }
+        assert!(deliveries.queue.capacity() <= FIRST);
     }
 
     #[test]
