@@ -119,9 +119,13 @@ impl Encore {
 
     /// The publisher may go on from its message.
     pub(crate) fn expect(&mut self, publisher: Option<SessionKey>, first: &Message) {
+        let topic = match self.is_kept() {
+            true => first.topic.detached(),
+            false => first.topic.clone(),
+        };
         self.of = (!self.is_incomplete).then(|| First {
             publisher,
-            topic: first.topic.clone(),
+            topic,
             properties: first.properties.clone(),
             payload_bytes: first.payload.len(),
         });
@@ -189,6 +193,11 @@ impl Encore {
     pub(crate) fn has_rest(&self) -> bool {
         let Wanted { shards, groups } = &self.elsewhere;
         !self.others.is_empty() || !shards.is_empty() || !groups.is_empty()
+    }
+
+    /// Whether somebody is likely to keep what goes to others than the choirs: the topic is detached then.
+    pub(crate) fn is_kept(&self) -> bool {
+        !self.others.is_empty() || !self.elsewhere.shards.is_empty()
     }
 
     /// Who has to be asked again, and who wants it elsewhere; to be [put back](Encore::put_back).

@@ -20,7 +20,7 @@ pub(crate) type Part = Box<dyn FnMut()>;
 pub(crate) type Entry = (&'static str, u64, fn() -> Part);
 
 /// Every part.
-pub(crate) const PARTS: [Entry; 7] = [
+pub(crate) const PARTS: [Entry; 8] = [
     ("decode a PUBLISH", BATCH, decode),
     ("route one of 10,000 filters", 1, route),
     ("encode a PUBLISH", 1, encode),
@@ -31,7 +31,10 @@ pub(crate) const PARTS: [Entry; 7] = [
         fan_out(Qos::AtLeastOnce)
     }),
     ("deliver to one", BATCH, || fan_out_to(1, Qos::AtMostOnce)),
-    ("from bytes to one", BATCH, from_bytes),
+    ("from bytes to one", BATCH, || from_bytes(1, TOPIC)),
+    ("from bytes to a group", BATCH, || {
+        from_bytes(SUBSCRIBERS, "$share/s/bench/0000")
+    }),
 ];
 
 const BATCH: u64 = 16;
@@ -70,8 +73,8 @@ fn connect(client_id: &str) -> Packet {
 }
 
 /// A turn in which a client's read brings a batch to one topic, as a link takes it.
-fn from_bytes() -> Part {
-    let mut hub = Hub::new(1, Qos::AtMostOnce);
+fn from_bytes(subscribers: u64, filter: &str) -> Part {
+    let mut hub = Hub::new(subscribers, Qos::AtMostOnce, filter);
     let mut decoder = Decoder::server(1 << 20);
     decoder.push(encoded(&[connect("publisher")]));
     assert!(decoder.next_packet().unwrap().is_some());
@@ -85,7 +88,7 @@ fn from_bytes() -> Part {
             let topic = hub.shard.encore_topic(key).unwrap();
             while decoder.next_payload_if(&topic, |it| hub.shard.handle_encore(NOW, key, it)) {}
         }
-        assert_eq!(hub.flush(), 1);
+        assert_eq!(hub.flush(), subscribers.min(BATCH));
     })
 }
 
@@ -158,7 +161,7 @@ fn fan_out(qos: Qos) -> Part {
 
 /// A turn: a batch of messages with QoS 0, or one with QoS 1 and all its acknowledgements, then everybody's flush.
 fn fan_out_to(subscribers: u64, qos: Qos) -> Part {
-    let mut hub = Hub::new(subscribers, qos);
+    let mut hub = Hub::new(subscribers, qos, TOPIC);
     let batch = if qos == Qos::AtMostOnce && subscribers > 0 {
         BATCH
     } else {
@@ -179,7 +182,7 @@ struct Hub {
 }
 
 impl Hub {
-    fn new(subscribers: u64, qos: Qos) -> Self {
+    fn new(subscribers: u64, qos: Qos, filter: &str) -> Self {
         let mut shard = Shard::new(ShardId(0), 1, Settings::default(), 7);
         let publisher = join(&mut shard, "publisher");
         let keys = (0..subscribers).map(|n| join(&mut shard, &format!("sub{n}")));
@@ -188,7 +191,7 @@ impl Hub {
             qos,
             ..SubscriptionOptions::default()
         };
-        let filter = TopicFilter::try_from(TOPIC).unwrap();
+        let filter = TopicFilter::try_from(filter).unwrap();
         for key in &keys {
             let packet = Packet::Subscribe(Subscribe {
                 packet_id: PacketId::new(1).unwrap(),

@@ -10,6 +10,7 @@ use crate::id::{ConnectionKey, MessageNumber, SessionKey};
 use crate::message::Message;
 use crate::roster::Roster;
 use crate::time::Instant;
+use alloc::sync::Arc;
 use bytes::Bytes;
 use weir_codec::{Delivery, LINK_BYTES, Properties, Publish, Qos, TopicName};
 
@@ -76,8 +77,12 @@ impl Shard {
             payload: Bytes::copy_from_slice(payload),
             properties: Properties::new(),
         };
+        let mut cast = match self.roster.encore.is_kept() {
+            true => Cast::kept(Arc::new(message), now),
+            false => Cast::fresh(&message, now),
+        };
         self.roster.now = now;
-        self.repeat_elsewhere(Some(publisher), &mut Cast::fresh(&message, now));
+        self.repeat_elsewhere(Some(publisher), &mut cast);
         self.end_doomed(now);
         self.end_step();
     }

@@ -312,11 +312,11 @@ pub(super) fn deliver_to_group(
     };
     let members = group.members();
     let turn = group.next_turn();
-    let topic = cast.message().topic.clone();
+    let topic = &cast.message().topic;
     let order = || {
         let turns = members.iter().cycle().skip(turn).take(members.len());
         // A member that may not have it must not lose it for the others.
-        turns.filter(|(session, _)| roster.may_receive(*session, &topic))
+        turns.filter(|(session, _)| roster.may_receive(*session, topic))
     };
     let chosen = order()
         .find(|(session, _)| roster.is_online(*session) != fault!(GroupPrefersAbsent))
