@@ -83,9 +83,9 @@ impl<'a> Trial<'a> {
         self.say("queued");
         let queued = self.again("queued, restarted")?;
         let messages = account.acknowledged();
-        let beyond = queued.saturating_sub(alone) as f64 / messages as f64 - PAYLOAD_BYTES as f64;
-        println!("memory of a queued message beyond its payload: {beyond:.0} B");
-        let whole = queued as f64 / messages as f64 - PAYLOAD_BYTES as f64;
+        let each = queued.saturating_sub(alone) as f64 / messages as f64;
+        println!("memory of a queued message, whose payload is on disk: {each:.0} B");
+        let whole = queued as f64 / messages as f64;
         println!("  with its share of all else, sessions included: {whole:.0} B");
 
         timed(
