@@ -73,6 +73,13 @@ impl Journal {
         self.changes.is_empty() && self.links.asked.is_empty() && self.links.caused_by.is_none()
     }
 
+    /// Whether a will is forgotten in this step: with a session its will goes, too.
+    pub(crate) fn forgets_will(&self) -> bool {
+        let is_one =
+            |change: &Change| matches!(change, Change::Delete(Key::Will(_) | Key::Session(_)));
+        self.changes.iter().any(is_one)
+    }
+
     pub(crate) fn put(&mut self, record: Record) {
         self.changes.push(Change::Put(record));
     }

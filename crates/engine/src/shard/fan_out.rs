@@ -211,8 +211,9 @@ impl Shard {
         let mut delivered = false;
         let qos = cast.message().qos;
         let is_awaited = self.roster.journal.is_open() && qos != Qos::AtMostOnce;
-        // After a crash the publisher must not find its packet id known and the message gone.
-        let is_joint = is_awaited && qos == Qos::ExactlyOnce && self.lasts(publisher);
+        // After a crash the publisher must not find its packet id known and the message gone, nor may a will be forgotten.
+        let is_known = qos == Qos::ExactlyOnce && self.lasts(publisher);
+        let is_joint = is_awaited && (is_known || self.roster.journal.forgets_will());
         for to in (0..self.shards)
             .map(ShardId)
             .filter(|shard| *shard != self.id)

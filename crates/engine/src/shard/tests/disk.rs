@@ -20,6 +20,8 @@ pub(super) struct Disk {
     records: BTreeMap<Key, Record>,
     messages: BTreeMap<MessageNumber, Arc<Message>>,
     waiting: VecDeque<(ShardId, StoreTicket, Vec<Change>)>,
+    /// How many batches were asked for by one of another shard.
+    pub(super) joined: usize,
     /// What a batch asked of a shard that has not told its part.
     incomplete: Vec<(ShardId, (ShardId, StoreTicket))>,
 }
@@ -35,6 +37,7 @@ impl Disk {
         let asked = links.asked.iter().map(|other| (*other, (shard, ticket)));
         self.incomplete.extend(asked);
         if let Some(cause) = links.caused_by {
+            self.joined += 1;
             let part = self.incomplete.iter().position(|it| *it == (shard, cause));
             self.incomplete.remove(part.expect("somebody asked for it"));
         }

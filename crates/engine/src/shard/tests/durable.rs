@@ -674,3 +674,38 @@ fn a_qos_2_message_between_shards_is_kept_as_a_whole() {
         ",
     );
 }
+
+/// Nobody sends a will again. One that was forgotten where its session was, and not yet kept where it went, was lost by a
+/// crash.
+#[test]
+fn a_will_between_shards_is_forgotten_when_it_is_kept_there() {
+    let script = "
+        s> CONNECT v5 expiry=100
+        s< CONNACK
+        s> SUBSCRIBE w q1
+        s< SUBACK 01
+        u> CONNECT v5 expiry=100
+        u< CONNACK
+        u> SUBSCRIBE w q1
+        u< SUBACK 01
+        first> CONNECT v5 expiry=100 will=w q1
+        first< CONNACK
+        second> CONNECT v5 expiry=3 will=w q1 will-delay=9
+        second< CONNACK
+        first! close
+        first? connection lost
+        s< PUBLISH w gone q1 id=1
+        u< PUBLISH w gone q1 id=1
+        second! close
+        second? connection lost
+        wait 3
+        s< PUBLISH w gone q1 id=2
+        u< PUBLISH w gone q1 id=2
+        ";
+    check_durable(script);
+    for shards in [2, 3] {
+        let mut world = durable(shards);
+        world.run(script);
+        assert!(world.joined() > 0, "of {shards} shards none asked another");
+    }
+}

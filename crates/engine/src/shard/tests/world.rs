@@ -228,6 +228,11 @@ impl World {
         self.disk.len()
     }
 
+    /// How many batches the store was asked for by one of another shard.
+    pub(super) fn joined(&self) -> usize {
+        self.disk.joined
+    }
+
     fn expect(&mut self, name: &str, text: &str) {
         if text == "nothing" {
             let received = &self.client(name).received;
