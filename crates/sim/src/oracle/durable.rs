@@ -81,6 +81,8 @@ pub(super) struct Asked {
     messages: Vec<Identity>,
     /// Whether it keeps anything else that an answer can promise.
     is_promised: bool,
+    /// Whether it forgets a will.
+    forgets_will: bool,
 }
 
 impl Durable {
@@ -186,6 +188,7 @@ impl Oracle {
             batch: number,
             messages: changes.iter().filter_map(message_of).collect(),
             is_promised: is_promised(changes),
+            forgets_will: changes.iter().any(forgets_will),
         });
         let retained = changes.iter().filter_map(put_topic).cloned();
         self.step.retained.extend(retained);
@@ -227,7 +230,8 @@ impl Oracle {
                 message.is_some_and(|message| asked.messages.contains(message))
             };
             for (asked, batch) in asked.iter().zip(&mut batches) {
-                if asked.is_promised || is_stored(asked) {
+                let is_gone = needs.is_whole.get() && asked.forgets_will;
+                if asked.is_promised || is_stored(asked) || is_gone {
                     needs.batches.borrow_mut().push(asked.batch);
                     batch
                         .wholes
@@ -385,6 +389,11 @@ fn message_of(change: &Change) -> Option<Identity> {
         Change::Delete(Key::Retained(topic)) => Some(Identity::of(topic.as_str(), b"")),
         _ => None,
     }
+}
+
+/// A session's will goes with it.
+fn forgets_will(change: &Change) -> bool {
+    matches!(change, Change::Delete(Key::Will(_) | Key::Session(_)))
 }
 
 /// The topic of a retained message that a change keeps.

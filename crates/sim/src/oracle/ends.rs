@@ -7,7 +7,7 @@ use super::Oracle;
 use super::sessions::{Cause, Debt, Session, Will};
 use super::wire::{Phase, Turn, name};
 use crate::client::LinkId;
-use crate::message::Identity;
+use crate::message::{Identity, Message};
 use crate::rules::Granted;
 use std::rc::Rc;
 use weir_codec::{Packet, PacketType, Qos, ReasonCode, Version};
@@ -404,7 +404,7 @@ impl Oracle {
         };
         self.excuse_groups(&session.debts);
         if let Some(will) = &session.will {
-            self.publish(session.shard, client_id, &will.message);
+            self.publish_will(session.shard, client_id, &will.message, session.is_durable);
         }
     }
 
@@ -424,7 +424,7 @@ impl Oracle {
         else {
             return;
         };
-        let shard = session.shard;
+        let (shard, lasts) = (session.shard, session.is_durable);
         if session.expires_at.is_some_and(|at| at <= now) {
             return self.remove_session(client_id);
         }
@@ -432,7 +432,15 @@ impl Oracle {
             .will
             .take_if(|will| will.due_at.is_some_and(|at| at <= now))
         {
-            self.publish(shard, client_id, &will.message);
+            self.publish_will(shard, client_id, &will.message, lasts);
+        }
+    }
+
+    /// Nobody sends a will again: it is forgotten when it is kept where it goes.
+    fn publish_will(&mut self, shard: usize, of: &str, will: &Rc<Message>, lasts: bool) {
+        self.publish(shard, of, will);
+        if let Some(needs) = &self.step.published {
+            needs.is_whole.set(lasts && will.qos != Qos::AtMostOnce);
         }
     }
 
