@@ -5,9 +5,10 @@
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::ClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{DigitallySignedStruct, Error, SignatureScheme, SupportedCipherSuite};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -17,7 +18,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 static CONNECTOR: LazyLock<TlsConnector> = LazyLock::new(|| {
-    let provider = Arc::new(ring::default_provider());
+    let mut provider = ring::default_provider();
+    // As browsers do: AES-128 first.
+    let is_other = |suite: &SupportedCipherSuite| suite.suite() != TLS13_AES_128_GCM_SHA256.suite();
+    provider.cipher_suites.sort_by_key(is_other);
+    let provider = Arc::new(provider);
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .expect("ring can do TLS 1.2 and 1.3")

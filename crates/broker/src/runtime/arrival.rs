@@ -109,10 +109,7 @@ impl Door<'_> {
         mut socket: Socket,
         deadline: Deadline,
     ) -> Result<Option<Arrived>, Turned> {
-        socket
-            .settle()
-            .and_then(|()| socket.set_no_delay())
-            .map_err(Turned::Lost)?;
+        socket.settle().map_err(Turned::Lost)?;
         self.read_proxy_header(&mut socket, deadline).await?;
         self.register()?;
         let deadline = match *self.place.borrow() {

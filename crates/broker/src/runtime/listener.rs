@@ -125,6 +125,8 @@ fn bind_tcp(address: SocketAddr) -> io::Result<Door> {
     // A restarted broker gets its port back at once.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
+    // Small packets leave at once; what is accepted has this from the listener.
+    socket.set_nodelay(true)?;
     let listener = socket.listen(BACKLOG)?;
     let address = listener.local_addr()?;
     Ok(Door::Tcp(listener, address))
@@ -148,4 +150,22 @@ fn remove_abandoned(path: &Path) -> io::Result<()> {
         return fs::remove_file(path);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_accepted_does_not_wait_for_more_to_send() {
+        let door = bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let Door::Tcp(_, address) = &door else {
+            panic!("it was just made")
+        };
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let (Socket::ParkedTcp(stream), _) = door.accept().await.unwrap() else {
+            panic!("it is TCP")
+        };
+        assert!(stream.nodelay().unwrap());
+    }
 }

@@ -100,14 +100,6 @@ impl Socket {
         Ok(())
     }
 
-    /// Small packets leave at once.
-    pub(crate) fn set_no_delay(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.set_nodelay(true),
-            _ => Ok(()),
-        }
-    }
-
     /// The operating system asks after a silent peer, where no protocol above does; not without an interval.
     pub(crate) fn set_keep_alive(&self, interval: Option<Duration>) -> io::Result<()> {
         let Self::Tcp(stream) = self else {
