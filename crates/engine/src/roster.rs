@@ -382,6 +382,15 @@ impl Roster {
             return;
         };
         let policy = policy.filter(|_| shape.qos == Qos::AtMostOnce);
+        let room = room(&self.settings);
+        let lossy = match policy {
+            Some(SlowReader::LatestPerTopic | SlowReader::DropOldest) => policy,
+            _ => None,
+        };
+        // What is not kept need not be copied out of the read buffer.
+        if lossy.is_none() && !session.queue.takes(cast.message(), room) {
+            return self.turn_down(to, shape.qos, identifiers, policy);
+        }
         let envelope = Envelope {
             message: cast.keep(),
             qos: shape.qos,
@@ -389,34 +398,41 @@ impl Roster {
             identifiers: identifiers.into(),
             sequence: session.next_sequence(shape.qos),
         };
-        let room = room(&self.settings);
-        if let Some(policy @ (SlowReader::LatestPerTopic | SlowReader::DropOldest)) = policy {
+        if let Some(policy) = lossy {
             let only_latest = policy == SlowReader::LatestPerTopic;
             let lost = session.queue.push_lossy(envelope, only_latest, room);
             return self.count_lost(to, policy, lost);
         }
-        if session.queue.takes(&envelope.message, room) {
-            if let Some(sequence) = envelope.sequence
-                && !fault!(QueuedNotRecorded)
-            {
-                self.journal.put_message(&envelope.message);
-                self.journal.put_delivery(session.number, &envelope, None);
-                if session.connection.is_none() && fault!(ParkedTooEarly) {
-                    session.queue.push(envelope);
-                    return session.queue.park(sequence);
-                }
-                if session.connection.is_none() {
-                    self.parking.note(self.journal.mark, to, sequence);
-                }
+        if let Some(sequence) = envelope.sequence
+            && !fault!(QueuedNotRecorded)
+        {
+            self.journal.put_message(&envelope.message);
+            self.journal.put_delivery(session.number, &envelope, None);
+            if session.connection.is_none() && fault!(ParkedTooEarly) {
+                session.queue.push(envelope);
+                return session.queue.park(sequence);
             }
-            return session.queue.push(envelope);
+            if session.connection.is_none() {
+                self.parking.note(self.journal.mark, to, sequence);
+            }
         }
-        match policy {
-            Some(policy @ SlowReader::DropNewest) => {
+        session.queue.push(envelope);
+    }
+
+    /// The queue is full, and nothing in it is given up for what is new.
+    fn turn_down(
+        &mut self,
+        to: SessionKey,
+        qos: Qos,
+        identifiers: &[u32],
+        policy: Option<SlowReader>,
+    ) {
+        match (policy, self.sessions.get_mut(to)) {
+            (Some(policy @ SlowReader::DropNewest), Some(session)) => {
                 session.queue.miss(identifiers, 1);
                 self.count_lost(to, policy, 1);
             }
-            _ => self.refuse(to, shape.qos, policy),
+            _ => self.refuse(to, qos, policy),
         }
     }
 
