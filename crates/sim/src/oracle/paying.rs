@@ -31,9 +31,10 @@ pub(super) fn settle(
         if !is_free && !is_in_order(session, debt) {
             continue;
         }
-        // Of several that look alike the oldest is paid, and one of them fewer has to be given.
+        // Of several that look alike the oldest is paid, and one of them fewer has to be given. What has expired is sent no
+        // more, unless it is sent again.
         let is_better = |other: usize| {
-            let expired = |debt: &Debt| debt.is_expired(wire.transmitted_at);
+            let expired = |debt: &Debt| !publish.dup && debt.is_expired(wire.transmitted_at);
             expired(&session.debts[other]) && !expired(debt)
         };
         if owed.is_none_or(is_better) {
