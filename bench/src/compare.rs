@@ -4,6 +4,7 @@
 //! part can be measured again and the table written anew.
 
 mod brokers;
+mod cores;
 mod durable;
 mod goals;
 mod matching;
@@ -15,6 +16,7 @@ use crate::report::Report;
 use crate::scenario::{Options, Scenario};
 use brokers::{Broker, Programs};
 use clap::ValueEnum;
+use cores::Cores;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -111,7 +113,7 @@ impl Arguments {
     ) -> Measured {
         let options = Options {
             duration: Duration::from_secs_f64(self.seconds),
-            rate: (scenario == Scenario::Latency).then(|| half_of_saturation(broker, so_far)),
+            rate: rate(broker, scenario, so_far),
             small: self.small,
         };
         let outcome = self.run_one(broker, scenario, options);
@@ -128,7 +130,9 @@ impl Arguments {
     }
 
     fn run_one(&self, broker: Broker, scenario: Scenario, options: Options) -> io::Result<Report> {
-        let running = broker.start(&self.programs, &self.scratch.join("broker"))?;
+        let start = || broker.start(&self.programs, &self.scratch.join("broker"));
+        let cores = Cores::divide(broker.cores(scenario))?;
+        let running = cores.start(start)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -145,11 +149,20 @@ impl Arguments {
     }
 }
 
-/// Messages a second: half of what the broker could do with the same fan-out, unpaced.
-fn half_of_saturation(broker: Broker, so_far: &[Measured]) -> f64 {
+/// Messages a second, where they depend on what has been measured: half of what a broker could do with the same fan-out,
+/// unpaced; itself, or the fastest of the peers.
+fn rate(broker: Broker, scenario: Scenario, so_far: &[Measured]) -> Option<f64> {
     const SUBSCRIBERS: f64 = 100.0;
-    let rate = table::median(so_far, broker, Scenario::FanOut, Report::rate);
-    rate.map_or(500.0, |rate| rate / SUBSCRIBERS / 2.0)
+    let saturated = |broker| table::median(so_far, broker, Scenario::FanOut, Report::rate);
+    let rate = match scenario {
+        Scenario::Latency => saturated(broker),
+        Scenario::LatencyAlike => {
+            let peers = Broker::ALL.into_iter().filter(|broker| broker.is_peer());
+            peers.filter_map(saturated).max_by(f64::total_cmp)
+        }
+        _ => None,
+    };
+    rate.map(|rate| rate / SUBSCRIBERS / 2.0)
 }
 
 fn read(file: &Path) -> io::Result<Vec<Measured>> {

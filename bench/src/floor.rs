@@ -58,7 +58,10 @@ pub(crate) fn serve(bind: SocketAddr) -> io::Result<()> {
     };
     let mut events = Events::with_capacity(1024);
     loop {
-        floor.poll.poll(&mut events, None)?;
+        match floor.poll.poll(&mut events, None) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
         for event in &events {
             match event.token() {
                 LISTENER => floor.accept()?,

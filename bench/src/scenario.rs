@@ -39,6 +39,8 @@ pub(crate) enum Scenario {
     Payload256k,
     /// 1 to 100 at the given rate; for latencies.
     Latency,
+    /// The same at one rate for all brokers.
+    LatencyAlike,
     /// 50 publishers, each with its own subscriber.
     Pairs,
     /// The same with QoS 1.
@@ -168,7 +170,7 @@ impl Scenario {
             ..Flow::new(Shape::Pairs, options.scale(50, 3), options.scale(50, 3), 20)
         };
         let flow = match self {
-            Self::FanOutPaced | Self::Latency => Flow {
+            Self::FanOutPaced | Self::Latency | Self::LatencyAlike => Flow {
                 rate: Some(500.0),
                 ..all(1_000_000)
             },

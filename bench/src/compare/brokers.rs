@@ -156,6 +156,7 @@ impl Broker {
                     | S::Payload8k
                     | S::Payload256k
                     | S::Latency
+                    | S::LatencyAlike
                     | S::Retained
                     | S::Pairs
                     | S::FanIn
@@ -172,9 +173,18 @@ impl Broker {
                 scenario,
                 S::FanOutV5 | S::PairsQos2 | S::Shared | S::Retained
             ),
-            // No shared subscriptions.
-            Self::Aedes => !matches!(scenario, S::FanOutV5 | S::Shared),
+            // No shared subscriptions; half of what others can do is a hundred times what it can.
+            Self::Aedes => !matches!(scenario, S::FanOutV5 | S::Shared | S::LatencyAlike),
             _ => false,
+        }
+    }
+
+    /// The cores it has to have, beside the generator's; those of a disk's threads are not counted.
+    pub(crate) fn cores(self, scenario: Scenario) -> usize {
+        match self {
+            _ if scenario.is_durable() => usize::MAX,
+            Self::WeirTwoShards => 2,
+            _ => 1,
         }
     }
 

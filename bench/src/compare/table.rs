@@ -62,7 +62,7 @@ const fn tls(row: Row) -> Row {
     }
 }
 
-const ROWS: [Row; 32] = [
+const ROWS: [Row; 33] = [
     row(Scenario::FanOut, "fan-out 1 to 100", true),
     row(
         Scenario::FanOutPaced,
@@ -96,7 +96,18 @@ const ROWS: [Row; 32] = [
         p99,
         "us",
     ),
-    other(Scenario::Latency, "p99 at half of saturation", p99, "us"),
+    other(
+        Scenario::Latency,
+        "p99 at half of its own saturation",
+        p99,
+        "us",
+    ),
+    other(
+        Scenario::LatencyAlike,
+        "p99 at half of the best peer's saturation",
+        p99,
+        "us",
+    ),
     other(
         Scenario::Idle,
         "memory of an idle connection",
