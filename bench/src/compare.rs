@@ -131,7 +131,11 @@ impl Arguments {
 
     fn run_one(&self, broker: Broker, scenario: Scenario, options: Options) -> io::Result<Report> {
         let start = || broker.start(&self.programs, &self.scratch.join("broker"));
-        let cores = Cores::divide(broker.cores(scenario))?;
+        // Who waits for a disk has threads for that, which are not to wait for who delivers.
+        let cores = match scenario.is_durable() {
+            true => Cores::share()?,
+            false => Cores::divide()?,
+        };
         let running = cores.start(start)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -142,6 +146,7 @@ impl Arguments {
         let done = LocalSet::new().block_on(&runtime, async { timeout(limit, measured).await });
         let too_long = |_| io::Error::other(format!("not done after {} s", limit.as_secs()));
         let report = done.map_err(too_long)??;
+        let report = report.with("broker_cores", cores.of_broker() as f64);
         match &self.matching {
             Some(program) if scenario == Scenario::Subscriptions => matching::add(program, report),
             _ => Ok(report),

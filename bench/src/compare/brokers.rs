@@ -179,15 +179,6 @@ impl Broker {
         }
     }
 
-    /// The cores it has to have, beside the generator's; those of a disk's threads are not counted.
-    pub(crate) fn cores(self, scenario: Scenario) -> usize {
-        match self {
-            _ if scenario.is_durable() => usize::MAX,
-            Self::WeirTwoShards => 2,
-            _ => 1,
-        }
-    }
-
     /// Whether its program is there.
     pub(crate) fn is_among(self, programs: &Programs) -> bool {
         self.command(programs, Path::new(""), 0).is_some()

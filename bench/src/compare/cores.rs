@@ -19,22 +19,21 @@ pub(super) struct Cores {
 }
 
 impl Cores {
-    /// Divides the cores. Where the broker's part would be less than `wanted`, nobody is kept from any.
+    /// Divides the cores, where there are two.
     ///
     /// # Errors
     /// Those of the operating system.
-    pub(super) fn divide(wanted: usize) -> io::Result<Self> {
+    pub(super) fn divide() -> io::Result<Self> {
         let all = sched_getaffinity(CALLER)?;
         let mut cores = (0..CpuSet::count()).filter(|core| all.is_set(*core).unwrap_or(false));
         let (first, others) = (cores.next(), cores.collect::<Vec<_>>());
-        let is_enough = others.len() >= wanted;
         let set = |cores: &[usize]| {
             let mut set = CpuSet::new();
             cores.iter().try_for_each(|core| set.set(*core))?;
             Ok::<_, io::Error>(set)
         };
         let (of_generator, of_broker) = match first {
-            Some(first) if is_enough => (set(&[first])?, set(&others)?),
+            Some(first) if !others.is_empty() => (set(&[first])?, set(&others)?),
             _ => (all, all),
         };
         Ok(Self {
@@ -42,6 +41,25 @@ impl Cores {
             of_generator,
             of_broker,
         })
+    }
+
+    /// Leaves all cores to both.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub(super) fn share() -> io::Result<Self> {
+        let all = sched_getaffinity(CALLER)?;
+        Ok(Self {
+            all,
+            of_generator: all,
+            of_broker: all,
+        })
+    }
+
+    /// How many are the broker's.
+    pub(super) fn of_broker(&self) -> usize {
+        let is_of_broker = |core: &usize| self.of_broker.is_set(*core).unwrap_or(false);
+        (0..CpuSet::count()).filter(is_of_broker).count()
     }
 
     /// Starts the broker on its cores; this thread goes on on the generator's.
@@ -71,13 +89,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_broker_has_other_cores_than_the_generator_where_there_are_enough() {
+    fn a_broker_has_other_cores_than_the_generator_where_there_are_two() {
         let own = || sched_getaffinity(CALLER).unwrap();
-        let (before, count) = (own(), std::thread::available_parallelism().unwrap().get());
-        for wanted in [1, count] {
-            let cores = Cores::divide(wanted).unwrap();
+        let (before, shared) = (own(), Cores::share().unwrap());
+        for cores in [Cores::divide().unwrap(), Cores::share().unwrap()] {
             let of_broker = cores.start(|| Ok(own())).unwrap();
-            assert_eq!(own() == of_broker, wanted >= count);
+            let is_divided = cores.of_broker() < shared.of_broker();
+            assert_eq!(own() != of_broker, is_divided);
             drop(cores);
             assert_eq!(own(), before);
         }

@@ -185,8 +185,8 @@ const GOALS: [Goal; 32] = [
     ),
     ratio(
         "fan-out, 2 shards : 1, throughput",
-        Figured(WeirTwoShards, S::FanOut, Report::rate),
-        Figured(Weir, S::FanOut, Report::rate),
+        Figured(WeirTwoShards, S::FanOut, rate_of_two),
+        Figured(Weir, S::FanOut, rate_of_two),
         AtLeast(1.6),
     ),
     ratio(
@@ -197,8 +197,8 @@ const GOALS: [Goal; 32] = [
     ),
     ratio(
         "50 pairs, QoS 1, 2 shards : 1, throughput",
-        Figured(WeirTwoShards, S::PairsQos1, Report::rate),
-        Figured(Weir, S::PairsQos1, Report::rate),
+        Figured(WeirTwoShards, S::PairsQos1, rate_of_two),
+        Figured(Weir, S::PairsQos1, rate_of_two),
         AtLeast(1.6),
     ),
 ];
@@ -240,6 +240,14 @@ impl Goal {
             self.title,
             digits(value)
         )
+    }
+}
+
+/// What came in a second, where two shards had two cores beside the generator's.
+fn rate_of_two(report: &Report) -> f64 {
+    match figure(report, "broker_cores") {
+        2.0.. => report.rate(),
+        _ => f64::NAN,
     }
 }
 
