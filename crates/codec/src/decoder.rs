@@ -13,16 +13,13 @@
 //! ```
 
 use crate::{
-    Ack, Connect, DecodeError, Packet, PacketId, PacketType, TopicName, Version,
+    Ack, Connect, DecodeError, Packet, PacketId, PacketType, Run, TopicName, Version,
     packet::Source,
     reader::Reader,
     varint::{self, Varint},
 };
 use alloc::{boxed::Box, collections::VecDeque};
 use bytes::{Buf, Bytes, BytesMut};
-
-/// The first byte of a PUBLISH with QoS 0 and without RETAIN.
-const PLAIN_PUBLISH: u8 = (PacketType::Publish as u8) << 4;
 
 /// Decodes the packets of one connection. After an error it stays failed: where the next packet begins is unknown.
 #[derive(Debug)]
@@ -129,23 +126,18 @@ impl Decoder {
         decoded
     }
 
-    /// Shows the payload of the next packet, if all that it says beside is `topic`: a PUBLISH with QoS 0, without RETAIN and
-    /// properties, that lies whole in one piece. If `takes` says so the packet is done with, else it still comes next;
-    /// returns what `takes` said. So a packet that goes on with a topic need not be looked at in full.
+    /// Shows the packets that come next and only go on with `topic`, as far as they lie whole in one piece: the first of them,
+    /// as many as `takes` says, are done with, the others still come next. Returns how many were taken. So packets that go
+    /// on with a topic need not be looked at in full.
     #[inline]
-    pub fn next_payload_if(
-        &mut self,
-        topic: &TopicName,
-        takes: impl FnOnce(&[u8]) -> bool,
-    ) -> bool {
-        let Some((payload, packet_bytes)) = self.payload(topic) else {
-            return false;
+    pub fn next_run(&mut self, topic: &TopicName, takes: impl FnOnce(Run<'_>) -> usize) -> usize {
+        let Some(run) = self.run(topic) else {
+            return 0;
         };
-        let is_taken = takes(payload);
-        if is_taken {
-            self.current.advance(packet_bytes);
-        }
-        is_taken
+        let taken = takes(run);
+        let taken_bytes = run.first(taken).bytes().len();
+        self.current.advance(taken_bytes);
+        taken
     }
 
     /// The bytes that were pushed and have not become packets yet.
@@ -154,31 +146,16 @@ impl Decoder {
         self.gathered.len() + self.current.len() + pushed
     }
 
-    /// The payload of the next packet if it is a plain one to `topic`, and the bytes of the whole packet. Whatever else it
-    /// is, or is wrong with it, [`Decoder::next_packet`] finds out.
+    /// The packets at the front that go on with `topic`; `None`: there are none. Whatever else comes next, or is wrong with it,
+    /// [`Decoder::next_packet`] finds out.
     #[inline]
-    fn payload(&self, topic: &TopicName) -> Option<(&[u8], usize)> {
+    fn run(&self, topic: &TopicName) -> Option<Run<'_>> {
         if !self.gathered.is_empty() || self.expects == Expects::Connect {
             return None;
         }
-        let rest = self.current.strip_prefix(&[PLAIN_PUBLISH])?;
-        let Varint::Value(remaining, len) = varint::read(rest) else {
-            return None;
-        };
-        let body_bytes = usize::try_from(remaining).ok()?;
-        let body = rest.get(len..)?.get(..body_bytes)?;
-        let (topic_bytes, body) = body.split_first_chunk::<2>()?;
-        let body = match usize::from(u16::from_be_bytes(*topic_bytes)) == topic.as_str().len() {
-            true => body.strip_prefix(topic.as_str().as_bytes())?,
-            false => return None,
-        };
-        let payload = match self.version? {
-            Version::V5 => body.strip_prefix(&[0])?,
-            _ => body,
-        };
-        let packet_bytes = 1 + len + body_bytes;
-        let is_too_large = packet_bytes > usize::try_from(self.max_packet_bytes).ok()?;
-        (!is_too_large).then_some((payload, packet_bytes))
+        let max_packet_bytes = usize::try_from(self.max_packet_bytes).ok()?;
+        let run = Run::of(&self.current, topic, self.version?, max_packet_bytes);
+        (!run.is_empty()).then_some(run)
     }
 
     /// The next packet if it acknowledges and says nothing but which, as nearly all that do: it need not be cut out.

@@ -5,7 +5,7 @@
 //! directly behind those of the message before: a stretch then only grows. Nothing is counted as in an `Arc`: a segment is
 //! cleared when nobody refers to it any more, which is its owner's to see to.
 
-use crate::{Delivery, PublishHead, Version, publish, sink::Sink};
+use crate::{Delivery, PublishHead, Run as Plain, Version, publish, sink::Sink};
 use alloc::vec::Vec;
 
 /// So much memory is kept of a run for the next turn.
@@ -113,6 +113,20 @@ impl Segment {
         Some(Stretch { run, start, end })
     }
 
+    /// Appends packets as they came, behind those that `like` is of; `None`: those are written in another way.
+    #[inline]
+    pub fn publish_as_it_came(&mut self, like: Stretch, packets: &Plain<'_>) -> Option<Stretch> {
+        let run = self.runs.get_mut(like.run as usize)?;
+        if run.alike != Alike::plain(packets.is_v5()) {
+            return None;
+        }
+        let start = u32::try_from(run.bytes.len()).ok()?;
+        let end = start.checked_add(u32::try_from(packets.bytes().len()).ok()?)?;
+        run.bytes.extend_from_slice(packets.bytes());
+        let run = like.run;
+        Some(Stretch { run, start, end })
+    }
+
     /// What the packets of a stretch have in common.
     pub fn alike(&self, stretch: Stretch) -> Option<Alike> {
         Some(self.runs.get(stretch.run as usize)?.alike)
@@ -154,6 +168,17 @@ impl PublishHead<'_> {
             topic_alias: self.topic_alias,
             identifier,
         })
+    }
+}
+
+impl Alike {
+    /// Nothing is in these packets that was not in the publisher's.
+    const fn plain(is_v5: bool) -> Self {
+        Self {
+            version: if is_v5 { Version::V5 } else { Version::V3_1_1 },
+            topic_alias: None,
+            identifier: None,
+        }
     }
 }
 
@@ -225,6 +250,22 @@ mod tests {
         assert_eq!(segment.publish_like(first, &[0; 10]), None);
         segment.clear();
         assert_eq!(segment.publish_like(first, b"z"), None);
+    }
+
+    #[test]
+    fn packets_are_appended_as_they_came_where_they_are_written_so() {
+        let segment = &mut Segment::new();
+        let topic = crate::TopicName::try_from("a").unwrap();
+        let bytes = b"\x30\x04\0\x01ay\x30\x03\0\x01a";
+        let run = Plain::of(bytes, &topic, Version::V3_1, 100);
+        let older = publish(segment, Version::V3_1_1, &[]).unwrap();
+        let others = [&[][..], &[7]].map(|ids| publish(segment, Version::V5, ids).unwrap());
+        let next = segment.publish_as_it_came(older, &run).unwrap();
+        assert_eq!(segment.bytes(next), bytes);
+        assert!(older.joined(next).is_some());
+        for other in others {
+            assert_eq!(segment.publish_as_it_came(other, &run), None);
+        }
     }
 
     #[test]

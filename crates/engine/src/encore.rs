@@ -1,21 +1,23 @@
 //! The same again: a publisher that goes on with the topic it has just published to.
 //!
 //! What was decided about its last message, whether it may publish there, who has interest, who can have it at once and in
-//! which encoding, holds for the next one as long as nothing else happens in the shard. So the next packet is only put
-//! behind the last in the turn's segment, once for each choir: those who are sent the same bytes. Whatever happens that is
-//! no encore ends it before anything else is done; only then each member's stretch grows by what was added.
+//! which encoding, holds for the next one as long as nothing else happens in the shard. So the next packets are only put
+//! behind the last in the turn's segment, once for each choir: those who are sent the same bytes; where these are the
+//! publisher's own, all packets of a read as they came. Whatever happens that is no encore ends it before anything else is
+//! done; only then each member's stretch grows by what was added.
 
 use crate::cast::is_same;
 use crate::connection::Connection;
-use crate::id::{ConnectionKey, SessionKey};
+use crate::id::{ConnectionKey, SessionKey, ShardId};
 use crate::message::Message;
 use crate::sending::Share;
-use crate::shard::Wanted;
 use crate::subscription::Subscription;
 use alloc::vec::Vec;
 use core::mem;
 use slotmap::SlotMap;
-use weir_codec::{Properties, PublishHead, Segment, Stretch, TopicName};
+use smallvec::SmallVec;
+use weir_codec::{Properties, PublishHead, Run, Segment, Stretch, TopicName};
+use weir_router::GroupId;
 
 /// A segment of this size is not added to any more.
 const SEGMENT_BYTES: usize = 8 << 20;
@@ -29,14 +31,22 @@ pub(crate) struct Encore {
     /// The first message; `None`: there is no encore.
     of: Option<First>,
     choirs: Vec<Choir>,
-    /// Those who were not given a share, and have to be asked again.
-    others: Vec<(SessionKey, Subscription)>,
-    /// The other shards that want it, and the groups of this one.
-    elsewhere: Wanted,
+    rest: Rest,
     /// Somebody was given it who is not noted here.
     is_incomplete: bool,
     /// Memory of earlier choirs.
     spares: Vec<Vec<ConnectionKey>>,
+}
+
+/// Who gets it beside the choirs.
+#[derive(Debug, Default)]
+pub(crate) struct Rest {
+    /// Those who were not given a share, and have to be asked again.
+    pub(crate) others: Vec<(SessionKey, Subscription)>,
+    /// The other shards that want it.
+    pub(crate) shards: SmallVec<[ShardId; 8]>,
+    /// The shared subscriptions of this one; no subscription changes while there is an encore.
+    pub(crate) groups: SmallVec<[GroupId; 2]>,
 }
 
 /// The message that others go on from.
@@ -68,9 +78,9 @@ impl Encore {
     pub(crate) fn begin(&mut self) {
         debug_assert!(self.of.is_none(), "what was added is not handed out yet");
         self.is_incomplete = false;
-        self.others.clear();
-        self.elsewhere.shards.clear();
-        self.elsewhere.groups.clear();
+        self.rest.others.clear();
+        self.rest.shards.clear();
+        self.rest.groups.clear();
         for mut choir in self.choirs.drain(..) {
             choir.members.clear();
             self.spares.push(choir.members);
@@ -86,7 +96,7 @@ impl Encore {
         share: Option<Share>,
     ) {
         let Some(share) = share else {
-            return self.others.push((session, *subscription));
+            return self.rest.others.push((session, *subscription));
         };
         match self
             .choirs
@@ -107,9 +117,13 @@ impl Encore {
     }
 
     /// The message goes there, too.
-    pub(crate) fn note_elsewhere(&mut self, wanted: &Wanted) {
-        self.elsewhere.shards.extend_from_slice(&wanted.shards);
-        self.elsewhere.groups.extend(wanted.groups.iter().cloned());
+    pub(crate) fn note_shards(&mut self, shards: &[ShardId]) {
+        self.rest.shards.extend_from_slice(shards);
+    }
+
+    /// A member of this group gets it.
+    pub(crate) fn note_group(&mut self, group: GroupId) {
+        self.rest.groups.push(group);
     }
 
     /// The message goes further than is noted here.
@@ -153,11 +167,20 @@ impl Encore {
         outbox_bytes: usize,
         segment: &Segment,
     ) -> bool {
-        let has_room = |choir: &Choir| {
-            choir.output_bytes + choir.added.map_or(0, Stretch::len) < outbox_bytes
-                && content_bytes + FRAME_BYTES <= choir.max_packet_bytes
-        };
-        self.choirs.iter().all(has_room) && segment.len() < SEGMENT_BYTES
+        let (room_bytes, max_packet_bytes) = self.room(outbox_bytes, segment);
+        room_bytes > 0 && content_bytes + FRAME_BYTES <= max_packet_bytes
+    }
+
+    /// The packets at the front of the run that every member can have.
+    #[inline]
+    pub(crate) fn within<'a>(
+        &self,
+        run: Run<'a>,
+        outbox_bytes: usize,
+        segment: &Segment,
+    ) -> Run<'a> {
+        let (room_bytes, max_packet_bytes) = self.room(outbox_bytes, segment);
+        run.within(room_bytes, max_packet_bytes, FRAME_BYTES)
     }
 
     /// Adds one more message for all choirs; returns how many sessions that is.
@@ -171,43 +194,56 @@ impl Encore {
         let Some(first) = &self.of else {
             return 0;
         };
-        let has_same_head = payload.len() == first.payload_bytes
-            && is_same(properties.encoded(), first.properties.encoded());
-        let mut sessions = 0;
-        for choir in &mut self.choirs {
-            // There is room, and the message before could be written so.
-            let next = match has_same_head {
-                true => segment.publish_like(choir.first, payload),
-                false => write(choir.first, &first.topic, properties, payload, segment),
-            };
-            if let Some(next) = next {
-                choir.add(next, segment, connections);
-                sessions += choir.members.len() as u64;
-            }
-        }
-        sessions
+        let choirs = self.choirs.iter_mut();
+        choirs
+            .map(|choir| choir.sing(first, payload, properties, segment, connections))
+            .sum()
     }
 
-    /// Whether it goes to others than the choirs.
+    /// Adds a run that is [within](Encore::within) the room for all choirs; returns how many deliveries that is.
+    pub(crate) fn add_run(
+        &mut self,
+        run: &Run<'_>,
+        segment: &mut Segment,
+        connections: &mut SlotMap<ConnectionKey, Connection>,
+    ) -> u64 {
+        let Some(first) = &self.of else {
+            return 0;
+        };
+        let run = &run.first(run.len().saturating_sub(usize::from(fault!(RunLosesLast))));
+        let mut deliveries = 0;
+        for choir in &mut self.choirs {
+            if let Some(next) = segment.publish_as_it_came(choir.first, run) {
+                choir.add(next, segment, connections);
+                deliveries += choir.members.len() as u64 * run.len() as u64;
+                continue;
+            }
+            for packet in run.packets() {
+                let (payload, properties) = (packet.payload, &Properties::new());
+                deliveries += choir.sing(first, payload, properties, segment, connections);
+            }
+        }
+        deliveries
+    }
+
+    /// Who gets the message beside the choirs.
     #[inline]
-    pub(crate) fn has_rest(&self) -> bool {
-        let Wanted { shards, groups } = &self.elsewhere;
-        !self.others.is_empty() || !shards.is_empty() || !groups.is_empty()
+    pub(crate) fn rest(&self) -> &Rest {
+        &self.rest
     }
 
     /// Whether somebody is likely to keep what goes to others than the choirs: the topic is detached then.
     pub(crate) fn is_kept(&self) -> bool {
-        !self.others.is_empty() || !self.elsewhere.shards.is_empty()
+        !self.rest.others.is_empty() || !self.rest.shards.is_empty()
     }
 
-    /// Who has to be asked again, and who wants it elsewhere; to be [put back](Encore::put_back).
-    pub(crate) fn take_rest(&mut self) -> (Vec<(SessionKey, Subscription)>, Wanted) {
-        (mem::take(&mut self.others), mem::take(&mut self.elsewhere))
+    /// Who gets it beside the choirs; to be [put back](Encore::put_back).
+    pub(crate) fn take_rest(&mut self) -> Rest {
+        mem::take(&mut self.rest)
     }
 
-    pub(crate) fn put_back(&mut self, others: Vec<(SessionKey, Subscription)>, elsewhere: Wanted) {
-        self.others = others;
-        self.elsewhere = elsewhere;
+    pub(crate) fn put_back(&mut self, rest: Rest) {
+        self.rest = rest;
     }
 
     /// It is over: what was added is given to every member.
@@ -223,6 +259,33 @@ impl Encore {
                 choir.hand_out(segment, connections);
             }
         }
+    }
+
+    /// The room that is left in the fullest output, and the size of the largest packet that all take.
+    #[inline]
+    fn room(&self, outbox_bytes: usize, segment: &Segment) -> (usize, usize) {
+        let mut room = match segment.len() < SEGMENT_BYTES {
+            true => (usize::MAX, usize::MAX),
+            false => (0, 0),
+        };
+        for choir in &self.choirs {
+            let used_bytes = choir.output_bytes + choir.added.map_or(0, Stretch::len);
+            room.0 = room.0.min(outbox_bytes.saturating_sub(used_bytes));
+            room.1 = room.1.min(choir.max_packet_bytes);
+        }
+        room
+    }
+}
+
+impl Rest {
+    /// Whether none but groups gets it.
+    pub(crate) fn is_for_groups(&self) -> bool {
+        self.others.is_empty() && self.shards.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.others.is_empty() && self.shards.is_empty() && self.groups.is_empty()
     }
 }
 
@@ -243,6 +306,29 @@ impl Choir {
         self.members.push(share.connection);
         self.output_bytes = self.output_bytes.max(share.output_bytes);
         self.max_packet_bytes = self.max_packet_bytes.min(share.max_packet_bytes);
+    }
+
+    /// Adds one more message, for which there is room; returns how many sessions that is.
+    fn sing(
+        &mut self,
+        first: &First,
+        payload: &[u8],
+        properties: &Properties,
+        segment: &mut Segment,
+        connections: &mut SlotMap<ConnectionKey, Connection>,
+    ) -> u64 {
+        let has_same_head = payload.len() == first.payload_bytes
+            && is_same(properties.encoded(), first.properties.encoded());
+        // The message before could be written so.
+        let next = match has_same_head {
+            true => segment.publish_like(self.first, payload),
+            false => write(self.first, &first.topic, properties, payload, segment),
+        };
+        let Some(next) = next else {
+            return 0;
+        };
+        self.add(next, segment, connections);
+        self.members.len() as u64
     }
 
     fn add(

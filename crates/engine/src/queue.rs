@@ -91,6 +91,11 @@ impl Queue {
         self.messages == 0
     }
 
+    /// Whether nothing waits, and nothing is to be told of what was lost.
+    pub(crate) fn has_nothing_to_say(&self) -> bool {
+        self.messages == 0 && self.lossy.is_none()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.messages
     }

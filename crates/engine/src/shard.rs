@@ -41,7 +41,6 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 pub(crate) use contest::Contest;
-pub(crate) use fan_out::Wanted;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use weir_codec::{Output, Packet, Segment, TopicFilter, Utf8};

@@ -3,8 +3,9 @@
 //! Nodes and levels live in these: an id is half the size of a pointer, dropping millions of them is
 //! one loop, and the most recently freed slot is used first, so the same operations always give the
 //! same ids. An id is valid until it is freed; who holds it afterwards finds whoever lives there now,
-//! so no id leaves this crate but that of a filter, for as long as somebody subscribes to it. Growth is by a quarter, since at a million nodes doubling would
-//! hold half of its memory for nothing.
+//! so no id leaves this crate but that of a filter, for as long as somebody subscribes to it, and that of
+//! a group, until anybody subscribes or unsubscribes. Growth is by a quarter, since at a million nodes
+//! doubling would hold half of its memory for nothing.
 
 use alloc::vec::Vec;
 

@@ -37,4 +37,4 @@ mod tree;
 
 pub use group::SharedGroup;
 pub use retained::{Page, RetainedTree};
-pub use tree::{FilterId, Matched, SubscriptionTree};
+pub use tree::{FilterId, GroupId, Matched, SubscriptionTree};

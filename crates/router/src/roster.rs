@@ -85,7 +85,7 @@ impl<T: Entry> Roster<T> {
         Some(item)
     }
 
-    fn position(&self, key: &T::Key, hashing: &Hashing) -> Option<usize> {
+    pub(crate) fn position(&self, key: &T::Key, hashing: &Hashing) -> Option<usize> {
         let Some(index) = &self.index else {
             return self.items.iter().position(|item| item.key() == key);
         };
@@ -133,7 +133,7 @@ impl<K: Hash + Eq, V> Entry for (K, V) {
 }
 
 /// Positions are kept in four bytes: a list of 2^32 items can't be had.
-fn narrow(position: usize) -> u32 {
+pub(crate) fn narrow(position: usize) -> u32 {
     u32::try_from(position).unwrap_or(u32::MAX)
 }
 

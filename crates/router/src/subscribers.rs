@@ -11,7 +11,7 @@ use weir_codec::TopicFilter;
 
 use crate::group::SharedGroup;
 use crate::hashing::Hashing;
-use crate::roster::Roster;
+use crate::roster::{Roster, narrow};
 
 #[derive(Default)]
 pub(crate) enum Subscribers<K, V> {
@@ -47,7 +47,15 @@ impl<K: Copy + Eq + Hash, V> Subscribers<K, V> {
         }
     }
 
-    pub(crate) fn group(&self, share_name: &str, hashing: &Hashing) -> Option<&SharedGroup<K, V>> {
+    /// Where in [`groups`](Self::groups) the group with this name is.
+    pub(crate) fn group_position(&self, share_name: &str, hashing: &Hashing) -> Option<u32> {
+        match self {
+            Self::Many(many) => many.groups.position(share_name, hashing).map(narrow),
+            Self::None | Self::One(_) => None,
+        }
+    }
+
+    fn group(&self, share_name: &str, hashing: &Hashing) -> Option<&SharedGroup<K, V>> {
         match self {
             Self::Many(many) => many.groups.find(share_name, hashing),
             Self::None | Self::One(_) => None,

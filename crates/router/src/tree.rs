@@ -39,6 +39,13 @@ pub struct SubscriptionTree<K, V> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FilterId(u32);
 
+/// Where a shared group is. Valid until somebody subscribes or unsubscribes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupId {
+    node: u32,
+    position: u32,
+}
+
 /// What one matching filter asks for.
 pub enum Matched<'t, K, V> {
     /// Each of these gets the message.
@@ -121,13 +128,20 @@ impl<K: Copy + Eq + Hash, V> SubscriptionTree<K, V> {
         node.map_or(&[], |node| node.subscribers.each())
     }
 
-    /// A shared group by its whole filter, `$share/{ShareName}/{filter}`.
-    pub fn group(&self, filter: &TopicFilter) -> Option<&SharedGroup<K, V>> {
+    /// Where the shared group with this whole filter, `$share/{ShareName}/{filter}`, is.
+    pub fn group_id(&self, filter: &TopicFilter) -> Option<GroupId> {
         let name = filter.share_name()?;
-        self.nodes
-            .get(self.find(filter)?)?
-            .subscribers
-            .group(name, &self.hashing)
+        let node = self.find(filter)?;
+        let subscribers = &self.nodes.get(node)?.subscribers;
+        let position = subscribers.group_position(name, &self.hashing)?;
+        Some(GroupId { node, position })
+    }
+
+    /// The shared group that is there.
+    #[inline]
+    pub fn group(&self, id: GroupId) -> Option<&SharedGroup<K, V>> {
+        let node = self.nodes.get(id.node)?;
+        node.subscribers.groups().get(id.position as usize)
     }
 
     /// Hands over everyone whose filter matches, each matching filter once [MQTT-3.3.2-3], [MQTT-4.7.1-1],

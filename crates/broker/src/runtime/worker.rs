@@ -32,7 +32,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{LocalSet, spawn_local, unconstrained};
 use tokio::time::sleep_until;
 use weir_auth::Pending;
-use weir_codec::{Decoder, Output, Packet, TopicName, Utf8};
+use weir_codec::{Decoder, Output, Packet, Utf8};
 use weir_engine::{ConnectionKey, Effect, End, Input, Instant, Lost, Settings, Shard, ShardId};
 use weir_store::Recovered;
 
@@ -258,25 +258,16 @@ impl Worker {
         let Some(topic) = self.shard.borrow().encore_topic(key) else {
             return;
         };
-        while self.take_encore(now, key, (&topic, &mut decoder.borrow_mut())) {
+        loop {
+            let taken = {
+                let (mut shard, mut decoder) = (self.shard.borrow_mut(), decoder.borrow_mut());
+                decoder.next_run(&topic, |run| shard.handle_encore(now, key, run))
+            };
             self.after(now);
+            if taken == 0 {
+                return;
+            }
         }
-        self.after(now);
-    }
-
-    /// Takes packets until there is none or something comes of one; returns whether to go on.
-    fn take_encore(
-        &self,
-        now: Instant,
-        key: ConnectionKey,
-        (topic, decoder): (&TopicName, &mut Decoder),
-    ) -> bool {
-        let mut shard = self.shard.borrow_mut();
-        let mut is_taken = true;
-        while is_taken && !shard.has_effects() {
-            is_taken = decoder.next_payload_if(topic, |it| shard.handle_encore(now, key, it));
-        }
-        is_taken
     }
 
     pub(crate) fn heard(&self, now: Instant, connection: ConnectionKey) {

@@ -110,52 +110,33 @@ fn pushes_wait_in_order() {
 }
 
 #[test]
-fn only_a_plain_publish_to_the_topic_is_shown_as_its_payload() {
-    let topic = TopicName::try_from("a").unwrap();
-    let shown = |bytes: &'static [u8]| {
-        let mut shown = None;
-        client(bytes).next_payload_if(&topic, |payload| {
-            shown = Some(payload.to_vec());
-            true
-        });
-        shown
-    };
-    assert_eq!(shown(b"\x30\x04\x00\x01ap"), Some(b"p".to_vec()));
-    assert_eq!(shown(b"\x30\x03\x00\x01a"), Some(vec![]));
-    for other in [
-        &b"\x31\x04\x00\x01ap"[..],
-        b"\x32\x06\x00\x01a\x00\x01p",
-        b"\x30\x04\x00\x01bp",
-        b"\x30\x05\x00\x02aap",
-        b"\x30\x84\x00\x00\x01ap",
-        b"\x30\x04\x00\x01a",
-        b"\x30\x02\x00\x02",
-        b"\xd0\x00",
-    ] {
-        assert_eq!(shown(other), None, "{other:?}");
-    }
-}
-
-#[test]
-fn a_payload_that_is_not_taken_still_comes_next() {
+fn what_is_not_taken_of_a_run_still_comes_next() {
     let topic = TopicName::try_from("a").unwrap();
     let mut decoder = Decoder::client(Version::V5, MAX);
-    let bytes =
-        b"\x30\x05\x00\x01a\x00p\x30\x05\x00\x01a\x00q\x30\x08\x00\x01a\x03\x23\x00\x01r\x30";
+    let bytes = b"\x30\x05\x00\x01a\x00p\x30\x05\x00\x01a\x00q\x30\x05\x00\x01a\x00r\x30\x08\x00\x01a\x03\x23\x00\x01s\x30";
     decoder.push(Bytes::from_static(bytes));
-    assert!(!decoder.next_payload_if(&topic, |_| false));
-    assert_eq!(publish(&mut decoder).payload, "p");
-    assert!(decoder.next_payload_if(&topic, |payload| payload == b"q"));
-    // It has properties.
-    assert!(!decoder.next_payload_if(&topic, |_| true));
+    let mut lengths = Vec::new();
+    for taken in [0, 2] {
+        assert_eq!(
+            decoder.next_run(&topic, |run| {
+                lengths.push(run.len());
+                taken
+            }),
+            taken
+        );
+    }
+    assert_eq!(lengths, [3, 3]);
     assert_eq!(publish(&mut decoder).payload, "r");
+    // It has properties.
+    assert_eq!(decoder.next_run(&topic, |_| 1), 0);
+    assert_eq!(publish(&mut decoder).payload, "s");
     assert_eq!(decoder.next_packet(), Ok(None));
-    assert!(!decoder.next_payload_if(&topic, |_| true));
+    assert_eq!(decoder.next_run(&topic, |_| 1), 0);
     decoder.set_max_packet_bytes(6);
     decoder.push(Bytes::from_static(
         b"\x04\x00\x01a\x00\x30\x05\x00\x01a\x00p",
     ));
     assert_eq!(publish(&mut decoder).payload, "");
-    assert!(!decoder.next_payload_if(&topic, |_| true));
+    assert_eq!(decoder.next_run(&topic, |_| 1), 0);
     assert_eq!(decoder.next_packet(), Err(DecodeError::PacketTooLarge));
 }

@@ -86,7 +86,7 @@ fn from_bytes(subscribers: u64, filter: &str) -> Part {
         while let Some(packet) = decoder.next_packet().unwrap() {
             handle(&mut hub.shard, key, packet);
             let topic = hub.shard.encore_topic(key).unwrap();
-            while decoder.next_payload_if(&topic, |it| hub.shard.handle_encore(NOW, key, it)) {}
+            while decoder.next_run(&topic, |run| hub.shard.handle_encore(NOW, key, run)) > 0 {}
         }
         assert_eq!(hub.flush(), subscribers.min(BATCH));
     })

@@ -1,18 +1,20 @@
 //! The short way of a PUBLISH that goes on with the topic of the one before it, see [`crate::encore`].
 //!
-//! There are two entrances: a packet that was decoded as any other, and a payload alone, which is all that a packet says
-//! that is the same again. What must hold: whoever gets the message gets what it would have got on the long way.
+//! There are two entrances: a packet that was decoded as any other, and a run of packets that say nothing new but their
+//! payloads. What must hold: whoever gets the message gets what it would have got on the long way.
 
 use super::Shard;
-use super::fan_out::deliver_to_group;
+use super::fan_out::{Wanted, choose_member, deliver_to_group};
 use crate::cast::Cast;
 use crate::id::{ConnectionKey, MessageNumber, SessionKey};
 use crate::message::Message;
 use crate::roster::Roster;
+use crate::sending::has_room;
+use crate::subscription::Subscription;
 use crate::time::Instant;
 use alloc::sync::Arc;
 use bytes::Bytes;
-use weir_codec::{Delivery, LINK_BYTES, Properties, Publish, Qos, TopicName};
+use weir_codec::{Delivery, LINK_BYTES, Properties, Publish, Qos, Run, RunPacket, TopicName};
 
 impl Shard {
     /// The topic that this connection has published to just now, if it may go on with [`Shard::handle_encore`].
@@ -22,69 +24,124 @@ impl Shard {
         self.roster.encore.topic(session).cloned()
     }
 
-    /// Takes in a PUBLISH of the connection to its [`Shard::encore_topic`], with QoS 0, without RETAIN and properties, as
-    /// [`Shard::handle`] would. Returns false, and has done nothing, if it has to go there.
+    /// Takes in the packets at the front of a run of the connection's to its [`Shard::encore_topic`], as [`Shard::handle`]
+    /// would one by one, and returns how many they are. The next one has to go there.
     pub fn handle_encore(
         &mut self,
         now: Instant,
         connection: ConnectionKey,
-        payload: &[u8],
-    ) -> bool {
+        run: Run<'_>,
+    ) -> usize {
+        let Some(publisher) = self.roster.connections.get_mut(connection) else {
+            return 0;
+        };
+        publisher.heard_at = now;
+        let Some(session) = publisher.session() else {
+            return 0;
+        };
+        if self.roster.encore.topic(session).is_none() {
+            return 0;
+        }
+        let packets = match self.roster.encore.rest().is_empty() {
+            true => self.repeat_run(&run),
+            false => self.go_on_with_rest(now, session, run),
+        };
+        self.roster.stats.messages_received += packets as u64;
+        packets
+    }
+
+    /// Delivers as many packets of a run as everybody has room for as the message before; returns how many that is.
+    fn repeat_run(&mut self, run: &Run<'_>) -> usize {
         let Roster {
-            connections,
             encore,
+            connections,
             dirty,
             settings,
             stats,
             ..
         } = &mut self.roster;
-        let Some(publisher) = connections.get_mut(connection) else {
-            return false;
-        };
-        publisher.heard_at = now;
-        let Some(session) = publisher.session() else {
-            return false;
-        };
-        let Some(topic) = encore.topic(session) else {
-            return false;
-        };
-        let content_bytes = topic.as_str().len() + payload.len();
         let segment = &mut dirty.segment;
-        if payload.len() >= LINK_BYTES
-            || !encore.has_room(content_bytes, settings.outbox_bytes, segment)
-        {
-            return false;
-        }
-        stats.messages_received += 1;
-        stats.messages_sent += encore.add(payload, &Properties::new(), segment, connections);
-        if encore.has_rest() {
-            self.handle_rest(now, session, payload);
-        }
-        true
+        let run = encore.within(*run, settings.outbox_bytes, segment);
+        stats.messages_sent += encore.add_run(&run, segment, connections);
+        run.len()
     }
 
-    /// Not everybody could be given a share of the segment.
-    fn handle_rest(&mut self, now: Instant, publisher: SessionKey, payload: &[u8]) {
+    /// The same where not only choirs get it: packet by packet, until there is somebody to be ended.
+    fn go_on_with_rest(&mut self, now: Instant, publisher: SessionKey, run: Run<'_>) -> usize {
         let Some(topic) = self.roster.encore.topic(publisher).cloned() else {
-            return;
+            return 0;
         };
-        let message = Message {
-            number: MessageNumber(self.roster.journal.numbers.next()),
-            topic,
-            qos: Qos::AtMostOnce,
-            retain: false,
-            expires_at: None,
-            payload: Bytes::copy_from_slice(payload),
-            properties: Properties::new(),
-        };
+        self.roster.now = now;
+        let is_for_groups = self.roster.encore.rest().is_for_groups();
+        let mut packets = 0;
+        for packet in run.packets() {
+            let content = (&topic, packet.payload, &Properties::new());
+            if !self.roster.doomed.is_empty() || !self.repeat(Some(publisher), content) {
+                break;
+            }
+            packets += 1;
+            match is_for_groups {
+                true => self.hand_to_groups(now, &topic, packet, run.is_v5()),
+                false => self.repeat_packet(now, publisher, &topic, packet),
+            }
+        }
+        self.end_doomed(now);
+        self.end_step();
+        packets
+    }
+
+    fn repeat_packet(
+        &mut self,
+        now: Instant,
+        publisher: SessionKey,
+        topic: &TopicName,
+        packet: RunPacket<'_>,
+    ) {
+        let message = self.message_of(topic, packet);
         let mut cast = match self.roster.encore.is_kept() {
             true => Cast::kept(Arc::new(message), now),
             false => Cast::fresh(&message, now),
         };
-        self.roster.now = now;
         self.repeat_elsewhere(Some(publisher), &mut cast);
-        self.end_doomed(now);
-        self.end_step();
+    }
+
+    /// A member of each group gets the packet, as it came if nothing speaks against it.
+    fn hand_to_groups(
+        &mut self,
+        now: Instant,
+        topic: &TopicName,
+        packet: RunPacket<'_>,
+        is_v5: bool,
+    ) {
+        let rest = self.roster.encore.take_rest();
+        for id in &rest.groups {
+            let group = self.subscriptions.group(*id);
+            let chosen = group.and_then(|group| choose_member(&self.roster, group, topic));
+            let Some((session, subscription)) = chosen.copied() else {
+                continue;
+            };
+            let alike = (packet.bytes, is_v5);
+            if !hand_on(&mut self.roster, session, &subscription, topic, alike) {
+                let message = self.message_of(topic, packet);
+                let (identifiers, cast) =
+                    (subscription.identifiers(), &mut Cast::fresh(&message, now));
+                self.roster
+                    .deliver(session, &subscription, identifiers, false, cast);
+            }
+        }
+        self.roster.encore.put_back(rest);
+    }
+
+    fn message_of(&mut self, topic: &TopicName, packet: RunPacket<'_>) -> Message {
+        Message {
+            number: MessageNumber(self.roster.journal.numbers.next()),
+            topic: topic.clone(),
+            qos: Qos::AtMostOnce,
+            retain: false,
+            expires_at: None,
+            payload: Bytes::copy_from_slice(packet.payload),
+            properties: Properties::new(),
+        }
     }
 
     /// Whether the client goes on with what it has just published, so that nothing has to be decided anew.
@@ -125,7 +182,7 @@ impl Shard {
         if !self.repeat(Some(session), (topic, payload, properties)) {
             return false;
         }
-        if self.roster.encore.has_rest() {
+        if !self.roster.encore.rest().is_empty() {
             let message = self.message(now, publish, topic);
             self.repeat_elsewhere(Some(session), &mut Cast::fresh(&message, now));
         }
@@ -161,20 +218,60 @@ impl Shard {
 
     /// Delivers a message that goes on to those who have to be asked again, a member of each group, and other shards.
     pub(super) fn repeat_elsewhere(&mut self, publisher: Option<SessionKey>, cast: &mut Cast<'_>) {
-        if !self.roster.encore.has_rest() {
+        if self.roster.encore.rest().is_empty() {
             return;
         }
-        let (others, elsewhere) = self.roster.encore.take_rest();
-        for (session, subscription) in &others {
+        let rest = self.roster.encore.take_rest();
+        for (session, subscription) in &rest.others {
             let identifiers = subscription.identifiers();
             self.roster
                 .deliver(*session, subscription, identifiers, false, cast);
         }
-        for filter in elsewhere.groups_of(self.id) {
-            deliver_to_group(&mut self.roster, &self.subscriptions, filter, cast);
+        for group in &rest.groups {
+            deliver_to_group(&mut self.roster, &self.subscriptions, *group, cast);
         }
-        self.clock += 1;
-        self.forward(publisher, cast, &elsewhere, (self.clock, false));
-        self.roster.encore.put_back(others, elsewhere);
+        if !rest.shards.is_empty() {
+            let wanted = Wanted {
+                shards: rest.shards.clone(),
+                ..Wanted::default()
+            };
+            self.clock += 1;
+            self.forward(publisher, cast, &wanted, (self.clock, false));
+        }
+        self.roster.encore.put_back(rest);
     }
+}
+
+/// Hands a QoS 0 packet to a session as it came, if it would be given it at once and so; returns whether it was. Whether
+/// it may receive it was asked before.
+fn hand_on(
+    roster: &mut Roster,
+    to: SessionKey,
+    subscription: &Subscription,
+    topic: &TopicName,
+    (packet, is_v5): (&[u8], bool),
+) -> bool {
+    let Some((session, key)) = roster
+        .sessions
+        .get(to)
+        .and_then(|session| Some((session, session.connection?)))
+    else {
+        return false;
+    };
+    let Some(connection) = roster.connections.get_mut(key) else {
+        return false;
+    };
+    let is_alike = connection.version.is_v5() == is_v5
+        && subscription.identifier == 0
+        && connection.aliases_out.choose(topic).is_none()
+        && packet.len() <= connection.max_packet_bytes as usize
+        || fault!(HandedOnAsItCame);
+    let is_next = session.resend.is_empty() && session.queue.has_nothing_to_say();
+    if !(is_alike && is_next && has_room(&roster.settings, connection)) {
+        return false;
+    }
+    roster.dirty.mark(key, connection);
+    connection.output.put(packet);
+    roster.stats.messages_sent += 1;
+    true
 }

@@ -7,6 +7,7 @@
 
 use super::Shard;
 use crate::cast::Cast;
+use crate::filters::Tree;
 use crate::id::{SessionKey, ShardId, StoreTicket};
 use crate::inflight::Identifiers;
 use crate::input::Effect;
@@ -21,8 +22,8 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use smallvec::SmallVec;
-use weir_codec::{Qos, TopicFilter};
-use weir_router::{Matched, SharedGroup, SubscriptionTree};
+use weir_codec::{Qos, TopicFilter, TopicName};
+use weir_router::{GroupId, Matched, SharedGroup};
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) fn groups_of(&self, shard: ShardId) -> impl Iterator<Item = &TopicFilter> {
+    fn groups_of(&self, shard: ShardId) -> impl Iterator<Item = &TopicFilter> {
         self.groups
             .iter()
             .filter(move |(chosen, _)| *chosen == shard)
@@ -77,11 +78,15 @@ impl Shard {
         // With several shards each message has to choose whose member has its turn. And who is in a choir must not be given
         // its turn before what was added for the choir.
         match wanted.groups.is_empty() || self.shards == 1 && !encore.has_choirs() {
-            true => encore.note_elsewhere(&wanted),
+            true => encore.note_shards(&wanted.shards),
             false => encore.spoil(),
         }
         for filter in wanted.groups_of(self.id) {
-            delivered |= deliver_to_group(&mut self.roster, &self.subscriptions, filter, &mut cast);
+            if let Some(group) = self.subscriptions.group_id(filter) {
+                self.roster.encore.note_group(group);
+                let (roster, subscriptions) = (&mut self.roster, &self.subscriptions);
+                delivered |= deliver_to_group(roster, subscriptions, group, &mut cast);
+            }
         }
         delivered |= self.forward(publisher, &mut cast, &wanted, (stamp, retains));
         match (retained_full, delivered) {
@@ -118,7 +123,9 @@ impl Shard {
             self.roster.encore.expect(None, cast.message());
         }
         for filter in groups {
-            deliver_to_group(&mut self.roster, &self.subscriptions, filter, &mut cast);
+            if let Some(group) = self.subscriptions.group_id(filter) {
+                deliver_to_group(&mut self.roster, &self.subscriptions, group, &mut cast);
+            }
         }
     }
 
@@ -301,32 +308,23 @@ fn choose_shard(group: &SharedGroup<ShardId, Members>) -> Option<ShardId> {
     None
 }
 
-/// Picks the member whose turn it is (section 4.8.2), preferring one with a connection.
+/// Delivers to the member whose turn it is.
 pub(super) fn deliver_to_group(
     roster: &mut Roster,
-    subscriptions: &SubscriptionTree<SessionKey, Subscription>,
-    filter: &TopicFilter,
+    subscriptions: &Tree,
+    group: GroupId,
     cast: &mut Cast<'_>,
 ) -> bool {
-    let Some(group) = subscriptions.group(filter) else {
+    let Some(group) = subscriptions.group(group) else {
         return false;
     };
-    let members = group.members();
-    let turn = group.next_turn();
     let topic = &cast.message().topic;
-    let order = || {
-        let turns = members.iter().cycle().skip(turn).take(members.len());
-        // A member that may not have it must not lose it for the others.
-        turns.filter(|(session, _)| roster.may_receive(*session, topic))
-    };
-    let chosen = order()
-        .find(|(session, _)| roster.is_online(*session) != fault!(GroupPrefersAbsent))
-        .or_else(|| order().next());
-    let Some((session, subscription)) = chosen else {
+    let Some((session, subscription)) = choose_member(roster, group, topic) else {
         return false;
     };
+    let is_other = |(key, _): &&(SessionKey, Subscription)| key != session;
     if fault!(GroupGivesTwice)
-        && let Some((other, subscription)) = order().find(|(other, _)| other != session)
+        && let Some((other, subscription)) = group.members().iter().find(is_other)
     {
         let identifiers = subscription.identifiers();
         roster.deliver(*other, subscription, identifiers, false, cast);
@@ -340,4 +338,21 @@ pub(super) fn deliver_to_group(
         cast,
     );
     true
+}
+
+/// The member whose turn it is (section 4.8.2), preferring one with a connection.
+pub(super) fn choose_member<'g>(
+    roster: &Roster,
+    group: &'g SharedGroup<SessionKey, Subscription>,
+    topic: &TopicName,
+) -> Option<&'g (SessionKey, Subscription)> {
+    let (before, from) = group.members().split_at_checked(group.next_turn())?;
+    let order = || {
+        let turns = from.iter().chain(before);
+        // A member that may not have it must not lose it for the others.
+        turns.filter(|(session, _)| roster.may_receive(*session, topic))
+    };
+    order()
+        .find(|(session, _)| roster.is_online(*session) != fault!(GroupPrefersAbsent))
+        .or_else(|| order().next())
 }

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
-use weir_codec::{Connect, Delivery, Output, Packet, Properties, Publish};
+use weir_codec::{Connect, Delivery, Output, Packet, Properties, Publish, RunPacket};
 use weir_engine::{ConnectionKey, Effect, End, Input, Instant, Lost, Remote, Shard, ShardId};
 use weir_store::Part;
 
@@ -247,24 +247,25 @@ impl World<'_> {
         }
     }
 
-    /// Hands over the next packet as one that only goes on with what the last began, if it is one.
+    /// Hands over the next packets as ones that only go on with what the last began, if they are.
     fn take_encore(&mut self, id: LinkId, shard: usize, key: ConnectionKey) -> bool {
         let now = self.instant();
         let engine = &mut self.hosts[shard].shard;
         let Some(topic) = engine.encore_topic(key) else {
             return false;
         };
-        let mut payload = Bytes::new();
-        let is_taken = self.links[id].decoder.next_payload_if(&topic, |it| {
-            payload = Bytes::copy_from_slice(it);
-            engine.handle_encore(now, key, it)
+        let mut payloads = Vec::new();
+        let taken = self.links[id].decoder.next_run(&topic, |run| {
+            let copied = |it: RunPacket<'_>| Bytes::copy_from_slice(it.payload);
+            payloads.extend(run.packets().map(copied));
+            engine.handle_encore(now, key, run)
         });
-        if is_taken {
+        for payload in payloads.into_iter().take(taken) {
             let packet = Packet::Publish(Publish {
                 dup: false,
                 retain: false,
                 delivery: Delivery::AtMostOnce,
-                topic: Some(topic),
+                topic: Some(topic.clone()),
                 payload,
                 properties: Properties::new(),
             });
@@ -273,9 +274,11 @@ impl World<'_> {
                 packet: &packet,
             };
             self.log_told(shard, &told);
+        }
+        if taken > 0 {
             self.after(shard);
         }
-        is_taken
+        taken > 0
     }
 
     fn read_more(&mut self, id: LinkId, shard: usize, key: ConnectionKey) -> bool {

@@ -1,7 +1,7 @@
 //! A publisher that goes on with its topic: everybody gets what they would have got of each message alone.
 
 use super::world::World;
-use crate::Settings;
+use crate::{Settings, SlowReader};
 use alloc::vec::Vec;
 use std::format;
 
@@ -54,6 +54,73 @@ fn every_message_reaches_everybody_once_in_order() {
         &["1", "2", "3", "4", "5"],
     );
     world.run("");
+}
+
+#[test]
+fn what_comes_in_one_read_reaches_everybody_as_they_speak() {
+    let mut world = world();
+    world.run("e> CONNECT v5 aliases=4\ne< CONNACK\ne> SUBSCRIBE topic\ne< SUBACK 00");
+    for name in ["a", "b", "c", "d"] {
+        let identifier = if name == "d" { " sid=7" } else { "" };
+        world.run(&format!(
+            "{name}> SUBSCRIBE topic{identifier}\n{name}< SUBACK 00"
+        ));
+    }
+    for version in ["v3", "v4", "v5"] {
+        world.run(&format!("q> CONNECT {version}\nq< CONNACK"));
+        let messages = ["1", "22", "3", "-", "5"];
+        let lines = messages.map(|message| format!("PUBLISH topic {message}"));
+        world.in_one_read("q", &lines.each_ref().map(|line| &line[..]));
+        for message in messages {
+            for name in ["a", "b", "c"] {
+                world.run_step(&format!("{name}< PUBLISH topic {message}"));
+            }
+            world.run_step(&format!("d< PUBLISH topic {message} sid=7"));
+            let is_first = (version, message) == ("v3", "1");
+            let topic = if is_first { "topic" } else { "-" };
+            world.run_step(&format!("e< PUBLISH {topic} {message} alias=1"));
+        }
+        world.run("q> DISCONNECT");
+    }
+}
+
+#[test]
+fn in_one_read_too_other_packets_keep_their_places() {
+    let mut world = world();
+    world.run("p> SUBSCRIBE t\np< SUBACK 00");
+    world.in_one_read(
+        "p",
+        &[
+            "PUBLISH t 1",
+            "PUBLISH t 2",
+            "PUBLISH t 3 user=k:v",
+            "PUBLISH t 4",
+            "PUBLISH u x",
+            "PUBLISH t 5",
+            "PUBLISH t 6 retain",
+            "PUBLISH t 7",
+            "UNSUBSCRIBE t",
+            "PUBLISH t 8",
+            "PUBLISH t 9",
+        ],
+    );
+    expect(
+        &mut world,
+        &["a", "b"],
+        &["1", "2", "3", "4", "5", "6", "7", "8", "9"],
+    );
+    for name in ["c", "d"] {
+        let identifier = if name == "d" { " sid=7" } else { "" };
+        for n in 1..=9 {
+            let user = if n == 3 { " user=k:v" } else { "" };
+            world.run_step(&format!("{name}< PUBLISH t {n}{identifier}{user}"));
+        }
+    }
+    for n in 1..=7 {
+        let user = if n == 3 { " user=k:v" } else { "" };
+        world.run_step(&format!("p< PUBLISH t {n}{user}"));
+    }
+    world.run("p< UNSUBACK 00");
 }
 
 #[test]
@@ -149,11 +216,18 @@ fn an_output_takes_no_more_than_its_room() {
     world.run("p> CONNECT v4\np< CONNACK\na> CONNECT v4\na< CONNACK\na> SUBSCRIBE t\na< SUBACK 00\na! stall");
     let lines: Vec<_> = (10..99).map(|n| format!("p> PUBLISH t {n}")).collect();
     let lines: Vec<_> = lines.iter().map(|line| &line[..]).collect();
-    world.together(&lines);
-    // Packets of 7 bytes.
-    assert_eq!(world.output_bytes(), 105);
-    world.run_step("a! read");
-    assert_eq!(world.take_received("a"), 15 + 3);
+    let in_one_read: Vec<_> = lines.iter().map(|line| &line[3..]).collect();
+    for are_one_read in [false, true] {
+        match are_one_read {
+            true => world.in_one_read("p", &in_one_read),
+            false => world.together(&lines),
+        }
+        // Packets of 7 bytes.
+        assert_eq!(world.output_bytes(), 105);
+        world.run_step("a! read");
+        assert_eq!(world.take_received("a"), 15 + 3);
+        world.run_step("a! stall");
+    }
 }
 
 #[test]
@@ -168,6 +242,20 @@ fn what_is_too_large_for_one_reaches_the_others() {
         &long_line,
         "p> PUBLISH t 3",
     ]);
+    expect(&mut world, &["a", "b", "c", "d"], &["1", "2", &long, "3"]);
+    expect(&mut world, &["s"], &["1", "2", "3"]);
+}
+
+#[test]
+fn what_is_too_large_for_one_ends_a_run_for_nobody_else() {
+    let mut world = world();
+    world.run("s> CONNECT v5 max=40\ns< CONNACK\ns> SUBSCRIBE t\ns< SUBACK 00");
+    let long = "x".repeat(40);
+    let long_line = format!("PUBLISH t {long}");
+    world.in_one_read(
+        "p",
+        &["PUBLISH t 1", "PUBLISH t 2", &long_line, "PUBLISH t 3"],
+    );
     expect(&mut world, &["a", "b", "c", "d"], &["1", "2", &long, "3"]);
     expect(&mut world, &["s"], &["1", "2", "3"]);
 }
@@ -211,9 +299,105 @@ fn the_members_of_a_group_take_turns_in_a_run() {
         let lines: Vec<_> = (10..16).map(|n| format!("p> PUBLISH t {n}")).collect();
         let lines: Vec<_> = lines.iter().map(|line| &line[..]).collect();
         world.together(&lines);
+        let in_one_read: Vec<_> = lines.iter().map(|line| &line[3..]).collect();
+        world.in_one_read("p", &in_one_read);
         let received = ["g", "h"].map(|name| world.take_received(name));
-        assert_eq!(received, [3, 3], "with {shards} shards");
+        assert_eq!(received, [6, 6], "with {shards} shards");
     }
+}
+
+/// 3.1.1, 5.0, an identifier, aliases, a small Maximum Packet Size, no permission: each gets its turn's message as it has to.
+#[test]
+fn each_member_of_a_group_gets_its_messages_as_it_speaks() {
+    let mut world = World::with(1, Settings::default());
+    world.run("p> CONNECT v4\np< CONNACK");
+    let members = [
+        ("a", "v4", ""),
+        ("b", "v5", ""),
+        ("c", "v5", " sid=7"),
+        ("d", "v5 aliases=4", ""),
+        ("e", "v5 max=20", ""),
+    ];
+    for (name, connect, subscribe) in members {
+        world.run(&format!("{name}> CONNECT {connect}\n{name}< CONNACK"));
+        world.run(&format!(
+            "{name}> SUBSCRIBE $share/s/topic{subscribe}\n{name}< SUBACK 00"
+        ));
+    }
+    let lines: Vec<_> = (0..15).map(|n| format!("PUBLISH topic {n}")).collect();
+    let mut lines: Vec<_> = lines.iter().map(|line| &line[..]).collect();
+    lines[9] = "PUBLISH topic much-too-large-for-e";
+    world.in_one_read("p", &lines);
+    for (n, name) in (0..15).zip(["a", "b", "c", "d", "e"].iter().cycle()) {
+        let topic = if (*name, n) == ("d", 8) || (*name, n) == ("d", 13) {
+            "-"
+        } else {
+            "topic"
+        };
+        let rest = match *name {
+            "c" => " sid=7",
+            "d" => " alias=1",
+            _ => "",
+        };
+        if n != 9 {
+            world.run_step(&format!("{name}< PUBLISH {topic} {n}{rest}"));
+        }
+    }
+    world.run("");
+}
+
+#[test]
+fn a_member_that_is_slow_gets_its_turns_later_and_in_order() {
+    let settings = Settings {
+        outbox_bytes: 20,
+        ..Settings::default()
+    };
+    let mut world = World::with(1, settings);
+    world.run("p> CONNECT v4\np< CONNACK");
+    for name in ["g", "h"] {
+        world.run(&format!("{name}> CONNECT v4\n{name}< CONNACK"));
+        world.run(&format!("{name}> SUBSCRIBE $share/s/t\n{name}< SUBACK 00"));
+    }
+    world.run("g! stall");
+    let lines: Vec<_> = (10..30).map(|n| format!("PUBLISH t {n}")).collect();
+    let lines: Vec<_> = lines.iter().map(|line| &line[..]).collect();
+    world.in_one_read("p", &lines);
+    // Three packets of 7 bytes.
+    assert_eq!(world.output_bytes(), 21);
+    world.run_step("g! read");
+    for n in (10..30).step_by(2) {
+        world.run_step(&format!("g< PUBLISH t {n}"));
+        world.run_step(&format!("h< PUBLISH t {}", n + 1));
+    }
+    world.run("");
+}
+
+/// The end of one changes whose turn it is, and where the group is.
+#[test]
+fn a_member_that_has_to_be_ended_gets_no_further_turn() {
+    let settings = Settings {
+        outbox_bytes: 70,
+        queue_messages: 1,
+        ..Settings::default()
+    };
+    let mut world = World::with(1, settings);
+    world.treats_slow_readers_as(SlowReader::Disconnect);
+    world.run("p> CONNECT v4\np< CONNACK");
+    for name in ["g", "h"] {
+        world.run(&format!("{name}> CONNECT v4\n{name}< CONNACK"));
+        world.run(&format!("{name}> SUBSCRIBE $share/s/t\n{name}< SUBACK 00"));
+    }
+    world.run("g> SUBSCRIBE u\ng< SUBACK 00\ng! stall");
+    // Ten packets of 7 bytes in the output, one in the queue.
+    world.in_one_read("p", &["PUBLISH u xx"; 11]);
+    let lines: Vec<_> = (10..19).map(|n| format!("PUBLISH t {n}")).collect();
+    let lines: Vec<_> = lines.iter().map(|line| &line[..]).collect();
+    world.in_one_read("p", &lines);
+    world.run_step("g? queue full: client reads too slowly");
+    for n in 11..19 {
+        world.run_step(&format!("h< PUBLISH t {n}"));
+    }
+    world.run("");
 }
 
 #[test]

@@ -319,41 +319,62 @@ impl World {
         packet
             .encode(self.client(name).version, &mut bytes)
             .unwrap();
-        if !self.goes_short_way(shard, connection, &packet) {
+        if !self.goes_short_way(name, &packet, &bytes) {
             self.tell(shard, Input::Packet { connection, packet });
         }
     }
 
     /// A packet that only goes on with what the last began takes the short way if its payload is even.
-    fn goes_short_way(&mut self, shard: usize, key: ConnectionKey, packet: &Packet) -> bool {
+    fn goes_short_way(&mut self, name: &str, packet: &Packet, bytes: &[u8]) -> bool {
+        let Client {
+            shard,
+            key,
+            version,
+            ..
+        } = *self.client(name);
         let engine = &mut self.shards[shard];
-        match (packet, engine.encore_topic(key)) {
-            (Packet::Publish(it), topic @ Some(_))
-                if it.topic == topic
-                    && (it.delivery, it.retain) == (Delivery::AtMostOnce, false)
-                    && it.properties.is_empty() =>
-            {
-                let is_even = it.payload.last().is_some_and(|last| last % 2 == 0);
-                is_even && engine.handle_encore(self.now, key, &it.payload)
-            }
-            _ => false,
+        let (Packet::Publish(publish), Some(topic)) = (packet, engine.encore_topic(key)) else {
+            return false;
+        };
+        let is_even = publish.payload.last().is_some_and(|last| last % 2 == 0);
+        let run = Run::of(bytes, &topic, version, bytes.len());
+        is_even && engine.handle_encore(self.now, key, run) == 1
+    }
+
+    /// Packets that lie in one piece, taken as a link takes them; nothing else happens between them.
+    pub(super) fn in_one_read(&mut self, name: &str, lines: &[&str]) {
+        let (shard, connection) = (self.client(name).shard, self.client(name).key);
+        let version = self.client(name).version;
+        let mut bytes = BytesMut::new();
+        for line in lines {
+            let packet = parse(name, line, Some(version));
+            packet.encode(version, &mut bytes).unwrap();
         }
+        let mut decoder = decoder_of(name, version);
+        decoder.push(bytes.freeze());
+        self.is_settling = false;
+        while let Some(packet) = decoder.next_packet().unwrap() {
+            self.tell(shard, Input::Packet { connection, packet });
+            let engine = &mut self.shards[shard];
+            while let Some(topic) = engine.encore_topic(connection)
+                && decoder.next_run(&topic, |run| {
+                    engine.handle_encore(self.now, connection, run)
+                }) > 0
+            {}
+        }
+        self.is_settling = true;
+        self.settle();
     }
 
     /// What a decoder makes of the bytes, after the client's CONNECT if it is connected.
     fn act_in_bytes(&mut self, name: &str, bytes: &[u8]) {
-        let mut decoder = Decoder::server(1 << 20);
-        if let Some(client) = self.clients.get(name) {
-            let mut before = BytesMut::new();
-            let connect = connect(name, &Words::of(version_word(client.version)));
-            Packet::Connect(Box::new(connect))
-                .encode(client.version, &mut before)
-                .unwrap();
-            decoder.push(before.freeze());
-            decoder.next_packet().unwrap();
-        } else {
-            self.open(name);
-        }
+        let mut decoder = match self.clients.get(name) {
+            Some(client) => decoder_of(name, client.version),
+            None => {
+                self.open(name);
+                Decoder::server(1 << 20)
+            }
+        };
         decoder.push(Bytes::copy_from_slice(bytes));
         let (shard, connection) = (self.client(name).shard, self.client(name).key);
         let decoded = decoder.next_packet();
@@ -553,4 +574,17 @@ impl World {
             .get_mut(name)
             .unwrap_or_else(|| panic!("who is {name}?"))
     }
+}
+
+/// A server's decoder after the client's CONNECT.
+fn decoder_of(name: &str, version: Version) -> Decoder {
+    let mut decoder = Decoder::server(1 << 20);
+    let connect = connect(name, &Words::of(version_word(version)));
+    let mut bytes = BytesMut::new();
+    Packet::Connect(Box::new(connect))
+        .encode(version, &mut bytes)
+        .unwrap();
+    decoder.push(bytes.freeze());
+    decoder.next_packet().unwrap();
+    decoder
 }
