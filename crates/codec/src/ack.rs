@@ -19,6 +19,32 @@ pub struct Ack {
     pub properties: Properties,
 }
 
+/// The PUBACKs at the front of what came, as far as they say nothing but which.
+#[derive(Clone, Copy, Debug)]
+pub struct PubAcks<'a>(pub(crate) &'a [u8]);
+
+/// The size of one of them.
+pub(crate) const PUBACK_BYTES: usize = 4;
+
+impl PubAcks<'_> {
+    pub(crate) fn is_empty(mut self) -> bool {
+        self.next().is_none()
+    }
+}
+
+impl Iterator for PubAcks<'_> {
+    type Item = PacketId;
+
+    #[inline]
+    fn next(&mut self) -> Option<PacketId> {
+        let (&[0x40, 2, high, low], rest) = self.0.split_first_chunk::<PUBACK_BYTES>()? else {
+            return None;
+        };
+        self.0 = rest;
+        PacketId::new(u16::from_be_bytes([high, low]))
+    }
+}
+
 const fn allowed(packet: PacketType) -> Allowed {
     Allowed::new(packet, &[PropertyId::ReasonString])
 }

@@ -13,7 +13,8 @@
 //! ```
 
 use crate::{
-    Ack, Connect, DecodeError, Packet, PacketId, PacketType, Run, TopicName, Version,
+    Ack, Connect, DecodeError, Packet, PacketId, PacketType, PubAcks, Run, TopicName, Version,
+    ack::PUBACK_BYTES,
     packet::Source,
     reader::Reader,
     varint::{self, Varint},
@@ -137,6 +138,22 @@ impl Decoder {
         let taken = takes(run);
         let taken_bytes = run.first(taken).bytes().len();
         self.current.advance(taken_bytes);
+        taken
+    }
+
+    /// Shows the PUBACKs that come next, as far as they lie in one piece and say nothing but which: the first of them, as many
+    /// as `takes` says, are done with. Returns how many were taken.
+    #[inline]
+    pub fn next_pubacks(&mut self, takes: impl FnOnce(PubAcks<'_>) -> usize) -> usize {
+        let is_expected = self.expects != Expects::Connect
+            && self.gathered.is_empty()
+            && self.max_packet_bytes as usize >= PUBACK_BYTES;
+        let acks = PubAcks(&self.current);
+        if !is_expected || acks.is_empty() {
+            return 0;
+        }
+        let taken = takes(acks);
+        self.current.advance(taken * PUBACK_BYTES);
         taken
     }
 

@@ -52,7 +52,7 @@ mod utf8;
 mod varint;
 mod version;
 
-pub use ack::Ack;
+pub use ack::{Ack, PubAcks};
 pub use auth::Auth;
 pub use connack::ConnAck;
 pub use connect::{Connect, Will};

@@ -93,6 +93,7 @@ faults! {
     ParkedOvertaken: "What is not parked does not wait for what is.",
     ParkedTooEarly: "A message is left to the store before it is kept.",
     PermissionForgotten: "Everybody may publish everywhere.",
+    PubackSkipped: "Of acknowledgements that come together the first does nothing.",
     PublishedBeforeKept: "A QoS 2 message is sent before its packet id is kept.",
     PublishedTwice: "A QoS 2 message that comes again is published again.",
     QosZeroForAbsent: "QoS 0 messages wait for clients that are not here.",

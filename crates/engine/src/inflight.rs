@@ -162,6 +162,18 @@ impl Inflight {
         None
     }
 
+    /// PUBACK came: a message with QoS 1 is done with, and nothing if nothing has this id. `None`: the slot waits for another
+    /// packet.
+    pub(crate) fn acknowledge(&mut self, id: PacketId) -> Option<Finished> {
+        match self.awaiting(id) {
+            Some(Awaiting::Publish(envelope)) if envelope.qos == Qos::AtLeastOnce => {
+                Some(self.finish(id))
+            }
+            Some(_) => None,
+            None => Some(Finished::default()),
+        }
+    }
+
     /// The message of `id` is done with.
     pub(crate) fn finish(&mut self, id: PacketId) -> Finished {
         let index = self.index(id);

@@ -142,8 +142,8 @@ pub(crate) fn publish(
         journal.delete_delivery(session.number, sequence);
         return Sent::TooLarge;
     };
-    if let Some(Awaiting::Publish(envelope)) = session.inflight.awaiting(id) {
-        journal.put_delivery(session.number, envelope, Some(id));
+    if sequence.is_some() {
+        put_sent(journal, session, id);
     }
     connection.send_quota = connection.send_quota.saturating_sub(1);
     if waits_for_store {
@@ -159,6 +159,13 @@ pub(crate) fn publish(
         frame.write(false, retain, numbered(qos, id), &mut connection.output);
     }
     sent(connection, alias, cast)
+}
+
+/// What has just been sent lasts.
+fn put_sent(journal: &mut Journal, session: &Session, id: PacketId) {
+    if let Some(Awaiting::Publish(envelope)) = session.inflight.awaiting(id) {
+        journal.put_delivery(session.number, envelope, Some(id));
+    }
 }
 
 /// Gives the connection what many get.

@@ -329,12 +329,15 @@ impl Link {
             match next {
                 Ok(Some(packet)) => {
                     let is_publish = matches!(packet, Packet::Publish(_));
+                    let is_puback = matches!(packet, Packet::PubAck(_));
                     if is_publish {
                         self.book(worker, now, 1, 0);
                     }
                     worker.packet(now, self.key(), packet);
                     if is_publish && !self.is_measured() {
                         worker.take_encores(now, self.key(), &self.decoder);
+                    } else if is_puback {
+                        worker.take_pubacks(now, self.key(), &self.decoder);
                     }
                 }
                 Ok(None) => return,

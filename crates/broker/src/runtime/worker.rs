@@ -270,6 +270,22 @@ impl Worker {
         }
     }
 
+    /// Hands over the PUBACKs that follow the one before.
+    pub(crate) fn take_pubacks(
+        self: &Rc<Self>,
+        now: Instant,
+        key: ConnectionKey,
+        decoder: &RefCell<Decoder>,
+    ) {
+        let taken = {
+            let (mut shard, mut decoder) = (self.shard.borrow_mut(), decoder.borrow_mut());
+            decoder.next_pubacks(|acks| shard.handle_pubacks(now, key, acks))
+        };
+        if taken > 0 {
+            self.after(now);
+        }
+    }
+
     pub(crate) fn heard(&self, now: Instant, connection: ConnectionKey) {
         self.shard.borrow_mut().heard(now, connection);
     }

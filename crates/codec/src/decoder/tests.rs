@@ -140,3 +140,34 @@ fn what_is_not_taken_of_a_run_still_comes_next() {
     assert_eq!(decoder.next_run(&topic, |_| 1), 0);
     assert_eq!(decoder.next_packet(), Err(DecodeError::PacketTooLarge));
 }
+
+#[test]
+fn pubacks_that_say_nothing_else_are_shown_together() {
+    let mut decoder = Decoder::server(MAX);
+    let connect = b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x00";
+    decoder.push(Bytes::from_static(connect));
+    assert_eq!(decoder.next_pubacks(|acks| acks.count()), 0);
+    assert!(decoder.next_packet().unwrap().is_some());
+    decoder.push(Bytes::from_static(
+        b"\x40\x02\x00\x01\x40\x02\x12\x34\x40\x02\x00\x03\x40\x03\x00\x04\x10\x40\x02\x00\x05\x40\x02\x00\x00",
+    ));
+    let take = |decoder: &mut Decoder, most: usize| {
+        let mut shown = Vec::new();
+        decoder.next_pubacks(|acks| {
+            shown.extend(acks.map(PacketId::get));
+            shown.len().min(most)
+        });
+        shown
+    };
+    assert_eq!(take(&mut decoder, 2), [1, 0x1234, 3]);
+    assert_eq!(take(&mut decoder, 1), [3]);
+    assert_eq!(take(&mut decoder, 1), []);
+    let Ok(Some(Packet::PubAck(ack))) = decoder.next_packet() else {
+        panic!("a PUBACK with a reason");
+    };
+    assert_eq!(ack.reason, crate::ReasonCode::NoMatchingSubscribers);
+    assert_eq!(take(&mut decoder, 1), [5]);
+    // No packet has the id 0.
+    assert_eq!(take(&mut decoder, 1), []);
+    assert!(decoder.next_packet().is_err());
+}

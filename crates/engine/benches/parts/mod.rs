@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use std::sync::Arc;
 use weir_codec::{
-    Connect, Decoder, Delivery, Output, Packet, PacketId, Properties, Publish, PublishFrame,
+    Ack, Connect, Decoder, Delivery, Output, Packet, PacketId, Properties, Publish, PublishFrame,
     PublishHead, Qos, Segment, Subscribe, SubscribeFilters, SubscriptionOptions, TopicFilter,
     TopicName, Utf8, Version,
 };
@@ -20,7 +20,7 @@ pub(crate) type Part = Box<dyn FnMut()>;
 pub(crate) type Entry = (&'static str, u64, fn() -> Part);
 
 /// Every part.
-pub(crate) const PARTS: [Entry; 8] = [
+pub(crate) const PARTS: [Entry; 9] = [
     ("decode a PUBLISH", BATCH, decode),
     ("route one of 10,000 filters", 1, route),
     ("encode a PUBLISH", 1, encode),
@@ -30,6 +30,11 @@ pub(crate) const PARTS: [Entry; 8] = [
     ("deliver with QoS 1", SUBSCRIBERS, || {
         fan_out(Qos::AtLeastOnce)
     }),
+    (
+        "deliver with QoS 1, acknowledged together",
+        SUBSCRIBERS * BATCH,
+        || acknowledged_together(),
+    ),
     ("deliver to one", BATCH, || fan_out_to(1, Qos::AtMostOnce)),
     ("from bytes to one", BATCH, || from_bytes(1, TOPIC)),
     ("from bytes to a group", BATCH, || {
@@ -170,6 +175,30 @@ fn fan_out_to(subscribers: u64, qos: Qos) -> Part {
     Box::new(move || hub.turn(batch))
 }
 
+/// A turn: a batch of messages with QoS 1, then everybody's flush, and of each all acknowledgements in one read.
+fn acknowledged_together() -> Part {
+    let mut hub = Hub::new(SUBSCRIBERS, Qos::AtLeastOnce, TOPIC);
+    let mut decoder = Decoder::server(1 << 20);
+    decoder.push(encoded(&[connect("subscriber")]));
+    assert!(decoder.next_packet().unwrap().is_some());
+    Box::new(move || {
+        for _ in 0..BATCH {
+            let packet = Packet::Publish(hub.message.clone());
+            handle(&mut hub.shard, hub.publisher, packet);
+        }
+        assert_eq!(hub.flush(), SUBSCRIBERS + 1);
+        let ids: Vec<_> = (0..BATCH)
+            .map(|_| Packet::PubAck(Ack::success(hub.take_id())))
+            .collect();
+        let bytes = encoded(&ids);
+        for key in &hub.subscribers {
+            decoder.push(bytes.clone());
+            let taken = decoder.next_pubacks(|acks| hub.shard.handle_pubacks(NOW, *key, acks));
+            assert_eq!(taken as u64, BATCH);
+        }
+    })
+}
+
 /// A shard with a publisher and subscribers.
 struct Hub {
     shard: Shard,
@@ -226,16 +255,17 @@ impl Hub {
     }
 
     fn acknowledge(&mut self) {
-        let packet_id = PacketId::new(self.next_id).unwrap();
-        self.next_id = self.next_id.checked_add(1).unwrap_or(1);
+        let packet = Packet::PubAck(Ack::success(self.take_id()));
         for key in &self.subscribers {
-            let packet = Packet::PubAck(weir_codec::Ack {
-                packet_id,
-                reason: weir_codec::ReasonCode::Success,
-                properties: Properties::default(),
-            });
-            handle(&mut self.shard, *key, packet);
+            handle(&mut self.shard, *key, packet.clone());
         }
+    }
+
+    /// The packet id that everybody is to acknowledge next.
+    fn take_id(&mut self) -> PacketId {
+        let id = PacketId::new(self.next_id).unwrap();
+        self.next_id = self.next_id.checked_add(1).unwrap_or(1);
+        id
     }
 
     fn flush(&mut self) -> u64 {

@@ -10,14 +10,18 @@
 
 use super::Shard;
 use super::fan_out::Routed;
+use crate::connection::Connection;
 use crate::end::{End, Violation};
 use crate::id::{ConnectionKey, MessageNumber, SessionKey};
-use crate::inflight::{Awaiting, Identifiers};
+use crate::inflight::{Awaiting, Finished, Identifiers};
 use crate::input::Report;
+use crate::journal::Journal;
 use crate::message::Message;
 use crate::permission::{Asked, Permissions};
 use crate::record::{self, DeliveryRecord, Key, Record};
+use crate::session::Session;
 use crate::time::Instant;
+use core::iter;
 use weir_codec::{
     Ack, Delivery, Packet, PacketId, Properties, Publish, Qos, ReasonCode, TopicName, Version,
 };
@@ -228,6 +232,30 @@ impl Shard {
         }
     }
 
+    /// Takes in the PUBACKs of the connection at the front of `ids`, as [`Shard::handle`] would one by one, and returns how
+    /// many they are. The next one has to go there.
+    pub fn handle_pubacks(
+        &mut self,
+        now: Instant,
+        connection: ConnectionKey,
+        mut ids: impl Iterator<Item = PacketId>,
+    ) -> usize {
+        let Some(acknowledging) = self.roster.connections.get_mut(connection) else {
+            return 0;
+        };
+        acknowledging.heard_at = now;
+        let Some(session) = acknowledging.session() else {
+            return 0;
+        };
+        self.roster.now = now;
+        self.roster.end_encore();
+        let skipped = usize::from(fault!(PubackSkipped) && ids.next().is_some());
+        let taken = skipped + self.take_pubacks(now, connection, session, ids);
+        self.end_doomed(now);
+        self.end_step();
+        taken
+    }
+
     pub(super) fn receive_puback(
         &mut self,
         now: Instant,
@@ -235,14 +263,39 @@ impl Shard {
         session: SessionKey,
         ack: &Ack,
     ) {
-        match self.awaiting(session, ack.packet_id) {
-            Some(Stage::Published(Qos::AtLeastOnce)) => {
-                self.finish(now, key, session, ack.packet_id);
-            }
-            Some(_) => self.end(now, key, End::Violation(Violation::Unexpected("PUBACK"))),
-            // Of a session that was discarded meanwhile: nothing to do.
-            None => {}
+        if self.take_pubacks(now, key, session, iter::once(ack.packet_id)) == 0 {
+            self.end(now, key, End::Violation(Violation::Unexpected("PUBACK")));
         }
+    }
+
+    /// Each frees its slot of the window, if it is not of a session that was discarded meanwhile; then the next that wait
+    /// move up. Returns how many were expected.
+    fn take_pubacks(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        session: SessionKey,
+        ids: impl Iterator<Item = PacketId>,
+    ) -> usize {
+        let (Some(session), Some(connection)) = (
+            self.roster.sessions.get_mut(session),
+            self.roster.connections.get_mut(key),
+        ) else {
+            return 0;
+        };
+        let journal = &mut self.roster.journal;
+        let mut taken = 0;
+        for id in ids {
+            let Some(finished) = session.inflight.acknowledge(id) else {
+                break;
+            };
+            make_room(journal, session, connection, finished);
+            taken += 1;
+        }
+        if taken > 0 {
+            self.roster.pump(key, now);
+        }
+        taken
     }
 
     pub(super) fn receive_pubrec(
@@ -357,14 +410,22 @@ impl Shard {
             return;
         };
         let finished = session.inflight.finish(id);
-        if finished.restores_quota && !fault!(QuotaNotRestored) {
-            connection.restore_send_quota();
-        }
-        let number = session.number;
-        let journal = &mut self.roster.journal;
-        journal.delete_delivery(number, finished.sequence);
+        make_room(&mut self.roster.journal, session, connection, finished);
         self.roster.pump(key, now);
     }
+}
+
+/// A message is done with: its slot of the window is free.
+fn make_room(
+    journal: &mut Journal,
+    session: &Session,
+    connection: &mut Connection,
+    finished: Finished,
+) {
+    if finished.restores_quota && !fault!(QuotaNotRestored) {
+        connection.restore_send_quota();
+    }
+    journal.delete_delivery(session.number, finished.sequence);
 }
 
 /// Whether a client with these permissions may publish to `topic`. `$SYS` is the server's own (section 4.7.2).

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
-use weir_codec::{Connect, Delivery, Output, Packet, Properties, Publish, RunPacket};
+use weir_codec::{Ack, Connect, Delivery, Output, Packet, Properties, Publish, RunPacket};
 use weir_engine::{ConnectionKey, Effect, End, Input, Instant, Lost, Remote, Shard, ShardId};
 use weir_store::Part;
 
@@ -216,7 +216,7 @@ impl World<'_> {
             if self.mail_bytes > self.script.crowded_bytes {
                 return self.put(self.now + CROWDED_MILLIS, Event::Read { link: id });
             }
-            if self.take_encore(id, shard, key) {
+            if self.take_encore(id, shard, key) || self.take_pubacks(id, shard, key) {
                 continue;
             }
             match self.links[id].decoder.next_packet() {
@@ -269,6 +269,29 @@ impl World<'_> {
                 payload,
                 properties: Properties::new(),
             });
+            let told = Told::Packet {
+                link: id,
+                packet: &packet,
+            };
+            self.log_told(shard, &told);
+        }
+        if taken > 0 {
+            self.after(shard);
+        }
+        taken > 0
+    }
+
+    /// Hands over the PUBACKs that come next together.
+    fn take_pubacks(&mut self, id: LinkId, shard: usize, key: ConnectionKey) -> bool {
+        let now = self.instant();
+        let engine = &mut self.hosts[shard].shard;
+        let mut ids = Vec::new();
+        let taken = self.links[id].decoder.next_pubacks(|acks| {
+            ids.extend(acks);
+            engine.handle_pubacks(now, key, acks)
+        });
+        for packet_id in ids.into_iter().take(taken) {
+            let packet = Packet::PubAck(Ack::success(packet_id));
             let told = Told::Packet {
                 link: id,
                 packet: &packet,

@@ -3,6 +3,7 @@
 use super::check;
 use super::world::World;
 use crate::Settings;
+use std::format;
 
 /// [MQTT-3.8.4-8]
 #[test]
@@ -435,4 +436,58 @@ fn a_reader_that_stalls_gets_everything_in_order_when_it_reads_again() {
         a< PUBLISH t 6
         ",
     );
+}
+
+/// [MQTT-3.3.4-9], [MQTT-4.6.0-6]
+#[test]
+fn acknowledgements_that_come_together_make_room_for_as_many() {
+    let mut world = World::new(1);
+    world.run("p> CONNECT v5\np< CONNACK\na> CONNECT v5 receive=3\na< CONNACK");
+    world.run("a> SUBSCRIBE t q1\na< SUBACK 01");
+    for n in 1..=8 {
+        world.run_step(&format!("p> PUBLISH t {n} q1 id=1"));
+        world.run_step("p< PUBACK id=1");
+    }
+    let sent = |world: &mut World, numbers: core::ops::RangeInclusive<u16>| {
+        for n in numbers {
+            world.run_step(&format!("a< PUBLISH t {n} q1 id={n}"));
+        }
+    };
+    sent(&mut world, 1..=3);
+    world.run_step("a< nothing");
+    // One of them acknowledges what nobody has sent.
+    world.in_one_read("a", &["PUBACK id=2", "PUBACK id=1", "PUBACK id=77"]);
+    sent(&mut world, 4..=5);
+    world.run_step("a< nothing");
+    world.in_one_read(
+        "a",
+        &["PUBACK id=3", "PUBACK id=4", "PUBACK id=5", "PINGREQ"],
+    );
+    sent(&mut world, 6..=8);
+    world.run("a< PINGRESP");
+}
+
+/// [MQTT-4.3.3-3]
+#[test]
+fn an_acknowledgement_of_the_wrong_kind_among_others_ends_the_connection() {
+    let mut world = World::new(1);
+    world.run("p> CONNECT v5\np< CONNACK\na> CONNECT v5\na< CONNACK");
+    world.run("a> SUBSCRIBE t q2\na< SUBACK 02");
+    world.run(
+        "
+        p> PUBLISH t 1 q1 id=1
+        p< PUBACK id=1
+        p> PUBLISH t 2 q1 id=1
+        p< PUBACK id=1
+        p> PUBLISH t 3 q2 id=1
+        p< PUBREC id=1
+        p> PUBREL id=1
+        p< PUBCOMP id=1
+        a< PUBLISH t 1 q1 id=1
+        a< PUBLISH t 2 q1 id=2
+        a< PUBLISH t 3 q2 id=3
+        ",
+    );
+    world.in_one_read("a", &["PUBACK id=1", "PUBACK id=2", "PUBACK id=3"]);
+    world.run("a< DISCONNECT 0x82\na? PUBACK not expected here");
 }

@@ -355,12 +355,12 @@ impl World {
         self.is_settling = false;
         while let Some(packet) = decoder.next_packet().unwrap() {
             self.tell(shard, Input::Packet { connection, packet });
-            let engine = &mut self.shards[shard];
+            let (now, engine) = (self.now, &mut self.shards[shard]);
             while let Some(topic) = engine.encore_topic(connection)
-                && decoder.next_run(&topic, |run| {
-                    engine.handle_encore(self.now, connection, run)
-                }) > 0
-            {}
+                && decoder.next_run(&topic, |run| engine.handle_encore(now, connection, run)) > 0
+            {
+            }
+            decoder.next_pubacks(|acks| engine.handle_pubacks(now, connection, acks));
         }
         self.is_settling = true;
         self.settle();
