@@ -23,6 +23,8 @@ struct Floor {
     poll: Poll,
     listener: TcpListener,
     connections: Vec<Option<Connection>>,
+    /// Places that nobody has.
+    free: Vec<usize>,
     /// Who subscribed to what.
     subscriptions: Vec<(Vec<u8>, usize)>,
     channels: Vec<Channel>,
@@ -50,6 +52,7 @@ pub(crate) fn serve(bind: SocketAddr) -> io::Result<()> {
         poll,
         listener,
         connections: Vec::new(),
+        free: Vec::new(),
         subscriptions: Vec::new(),
         channels: Vec::new(),
         by_targets: HashMap::new(),
@@ -88,12 +91,14 @@ impl Floor {
                 Err(error) => return Err(error),
             };
             stream.set_nodelay(true)?;
-            let token = Token(self.connections.len());
+            let index = self.free.pop().unwrap_or(self.connections.len());
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll
                 .registry()
-                .register(&mut stream, token, interest)?;
-            self.connections.push(Some(Connection::new(stream)));
+                .register(&mut stream, Token(index), interest)?;
+            self.connections
+                .resize_with(self.connections.len().max(index + 1), || None);
+            self.connections[index] = Some(Connection::new(stream));
         }
     }
 
@@ -107,7 +112,7 @@ impl Floor {
         let mut room = std::mem::take(&mut self.room);
         while let Some(Some(connection)) = self.connections.get_mut(index) {
             match connection.stream.read(&mut room) {
-                Ok(0) => self.connections[index] = None,
+                Ok(0) => self.close(index),
                 Ok(read_bytes) => {
                     self.hear(index, &room[..read_bytes]);
                     // A short read has emptied the socket.
@@ -116,7 +121,7 @@ impl Floor {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => self.connections[index] = None,
+                Err(_) => self.close(index),
             }
         }
         self.room = room;
@@ -127,7 +132,7 @@ impl Floor {
             return;
         };
         let (channels, retained) = (&mut self.channels, &mut self.retained);
-        let mut is_kept = false;
+        let (mut is_kept, mut is_over) = (false, false);
         let mut news = Vec::new();
         connection.hear(read, |channel, heard| match (heard, channel) {
             (Heard::Publishes(bytes), Some(channel)) => {
@@ -136,7 +141,11 @@ impl Floor {
             (Heard::Publishes(bytes), None) => news.push((topic(bytes), Some(bytes.to_vec()))),
             (Heard::Retained(bytes), _) => is_kept |= keep(bytes, retained),
             (Heard::Subscribe(filter), _) => news.push((filter.to_vec(), None)),
+            (Heard::Disconnect, _) => is_over = true,
         });
+        if is_over {
+            return self.close(index);
+        }
         if is_kept {
             connection.write(&[0x82, 4, 0x40, 2, 0, 1]);
         }
@@ -153,6 +162,14 @@ impl Floor {
                 }
             }
         }
+    }
+
+    /// Its place is the next one's, and what it wanted nobody does any more; who has published keeps its channel.
+    fn close(&mut self, index: usize) {
+        self.connections[index] = None;
+        self.free.push(index);
+        self.subscriptions
+            .retain(|(_, subscriber)| *subscriber != index);
     }
 
     fn replay(&mut self, index: usize) {

@@ -161,6 +161,7 @@ impl Broker {
                     | S::Pairs
                     | S::FanIn
                     | S::Shared
+                    | S::Churn
             ),
             // 3.1.1 only over WebSocket; its QoS 2 ends at the first hop; it replays 200 retained messages; nobody comes back
             // who is still there.

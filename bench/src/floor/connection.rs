@@ -26,6 +26,7 @@ pub(super) enum Heard<'a> {
     Subscribe(&'a [u8]),
     Publishes(&'a [u8]),
     Retained(&'a [u8]),
+    Disconnect,
 }
 
 impl Connection {
@@ -68,6 +69,7 @@ impl Connection {
                     heard(None, Heard::Subscribe(&payload[6..payload.len() - 1]));
                 }
                 Some(0x30) if payload[0] & 1 != 0 => heard(None, Heard::Retained(payload)),
+                Some(0xe0) => heard(None, Heard::Disconnect),
                 _ => heard(self.channel, Heard::Publishes(payload)),
             }
         }
