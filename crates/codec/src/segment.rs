@@ -27,7 +27,7 @@ struct Run {
 }
 
 /// What the packets of a run have in common, topic and properties aside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Alike {
     /// 3.1 and 3.1.1 are written alike.
     pub version: Version,

@@ -9,6 +9,7 @@ use crate::inflight::Identifiers;
 use crate::message::Message;
 use crate::slow_reader::MISSED;
 use crate::time::Instant;
+use crate::trail::Trail;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use smallvec::SmallVec;
@@ -64,6 +65,8 @@ pub(crate) struct Cast<'a> {
     encodings: SmallVec<[Encoding; 1]>,
     /// Where it stands in the turn's segment, without or with RETAIN.
     places: SmallVec<[(Alike, bool, Stretch); 2]>,
+    /// Where others may have found it that waited for it, too.
+    trail: Option<&'a mut Trail>,
 }
 
 /// A message by who holds it.
@@ -73,6 +76,13 @@ enum Held<'a> {
     Fresh(&'a Message),
     /// Detached, for whoever keeps it.
     Kept(Arc<Message>),
+}
+
+impl Held<'_> {
+    /// Whether somebody else has it, too.
+    fn is_shared(&self) -> bool {
+        matches!(self, Self::Kept(message) if Arc::strong_count(message) > 1)
+    }
 }
 
 /// So many encodings are remembered; a session with rarer wishes gets one of its own.
@@ -89,12 +99,23 @@ impl<'a> Cast<'a> {
         Self::of(Held::Kept(message), now)
     }
 
+    /// A message that has waited, perhaps for others as well.
+    pub(crate) fn waited(message: Arc<Message>, now: Instant, trail: &'a mut Trail) -> Self {
+        // What expires is not the same for who comes later.
+        let trail = message.expires_at.is_none().then_some(trail);
+        Self {
+            trail,
+            ..Self::kept(message, now)
+        }
+    }
+
     fn of(message: Held<'a>, now: Instant) -> Self {
         Self {
             message,
             now,
             encodings: SmallVec::new(),
             places: SmallVec::new(),
+            trail: None,
         }
     }
 
@@ -144,8 +165,16 @@ impl<'a> Cast<'a> {
         if let Some((_, _, stretch)) = known {
             return Some(*stretch);
         }
+        let footprint = (self.message().number, alike, retain);
+        if let Some(stretch) = self.trail.as_ref().and_then(|it| it.find(&footprint)) {
+            return Some(stretch);
+        }
         let stretch = segment.publish(&head, &self.message().payload, retain)?;
-        self.places.push((alike, retain, stretch));
+        match &mut self.trail {
+            None => self.places.push((alike, retain, stretch)),
+            Some(trail) if self.message.is_shared() => trail.note(footprint, stretch),
+            Some(_) => {}
+        }
         Some(stretch)
     }
 

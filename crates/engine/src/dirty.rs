@@ -9,6 +9,7 @@
 
 use crate::connection::Connection;
 use crate::id::ConnectionKey;
+use crate::trail::Trail;
 use alloc::vec::Vec;
 use core::mem;
 use slotmap::SlotMap;
@@ -26,6 +27,7 @@ pub(crate) struct Dirty {
     turn: Vec<ConnectionKey>,
     named: usize,
     pub(crate) segment: Segment,
+    pub(crate) trail: Trail,
     spares: Vec<Output>,
     spare_bytes: usize,
 }
@@ -61,6 +63,7 @@ impl Dirty {
             }
         }
         self.segment.clear();
+        self.trail.clear();
         self.turn.clear();
         self.named = 0;
     }

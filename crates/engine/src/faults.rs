@@ -140,6 +140,7 @@ faults! {
     SubscriptionNotRecorded: "A subscription is not recorded.",
     SubscriptionsLeftBehind: "A session that ends leaves its subscriptions.",
     TakeoverLeavesBoth: "A takeover does not end the earlier connection.",
+    TrailOutlivesTurn: "What waited is looked for where it stood in the segment of an earlier turn.",
     UnsentNotCounted: "What waits for the store takes no room in the output.",
     UnsubscribeInName: "UNSUBACK is sent and the subscription stays.",
     WelcomedBeforeKept: "CONNACK does not wait for the store.",

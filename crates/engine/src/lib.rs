@@ -68,6 +68,7 @@ mod stats;
 mod subscription;
 mod time;
 mod timers;
+mod trail;
 
 pub use end::{End, Lost, Refusal, Violation};
 #[cfg(feature = "faults")]

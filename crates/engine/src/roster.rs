@@ -288,7 +288,9 @@ impl Roster {
                     .delete_delivery(session.number, envelope.sequence);
                 continue;
             }
-            let mut cast = Cast::kept(envelope.message, now);
+            self.dirty.mark(key, connection);
+            let Dirty { segment, trail, .. } = &mut self.dirty;
+            let mut cast = Cast::waited(envelope.message, now, trail);
             let mut shape = Shape {
                 qos,
                 retain: envelope.retain,
@@ -297,10 +299,8 @@ impl Roster {
             };
             let identifiers = envelope.identifiers.list();
             shape.missed = missed_before(session, qos, identifiers);
-            self.dirty.mark(key, connection);
-            let (journal, segment) = (&mut self.journal, &mut self.dirty.segment);
             let sent = publish(
-                (journal, segment),
+                (&mut self.journal, segment),
                 session,
                 (key, connection),
                 &shape,

@@ -20,7 +20,7 @@ pub(crate) type Part = Box<dyn FnMut()>;
 pub(crate) type Entry = (&'static str, u64, fn() -> Part);
 
 /// Every part.
-pub(crate) const PARTS: [Entry; 9] = [
+pub(crate) const PARTS: [Entry; 10] = [
     ("decode a PUBLISH", BATCH, decode),
     ("route one of 10,000 filters", 1, route),
     ("encode a PUBLISH", 1, encode),
@@ -35,6 +35,7 @@ pub(crate) const PARTS: [Entry; 9] = [
         SUBSCRIBERS * BATCH,
         || acknowledged_together(),
     ),
+    ("deliver what waited", SUBSCRIBERS * WAITING, catch_up),
     ("deliver to one", BATCH, || fan_out_to(1, Qos::AtMostOnce)),
     ("from bytes to one", BATCH, || from_bytes(1, TOPIC)),
     ("from bytes to a group", BATCH, || {
@@ -43,6 +44,7 @@ pub(crate) const PARTS: [Entry; 9] = [
 ];
 
 const BATCH: u64 = 16;
+const WAITING: u64 = 64;
 const SUBSCRIBERS: u64 = 100;
 const TOPIC: &str = "bench/0000";
 const NOW: Instant = Instant::from_millis(1000);
@@ -199,6 +201,23 @@ fn acknowledged_together() -> Part {
     })
 }
 
+/// Turns in which outputs are full, so that messages wait, until they have gone.
+fn catch_up() -> Part {
+    let settings = Settings {
+        outbox_bytes: 1000,
+        ..Settings::default()
+    };
+    let mut hub = Hub::with(settings, SUBSCRIBERS, Qos::AtMostOnce, TOPIC);
+    Box::new(move || {
+        hub.turn(WAITING);
+        let mut turns = 1;
+        while hub.flush() > 0 {
+            turns += 1;
+        }
+        assert!(turns > 5);
+    })
+}
+
 /// A shard with a publisher and subscribers.
 struct Hub {
     shard: Shard,
@@ -212,7 +231,11 @@ struct Hub {
 
 impl Hub {
     fn new(subscribers: u64, qos: Qos, filter: &str) -> Self {
-        let mut shard = Shard::new(ShardId(0), 1, Settings::default(), 7);
+        Self::with(Settings::default(), subscribers, qos, filter)
+    }
+
+    fn with(settings: Settings, subscribers: u64, qos: Qos, filter: &str) -> Self {
+        let mut shard = Shard::new(ShardId(0), 1, settings, 7);
         let publisher = join(&mut shard, "publisher");
         let keys = (0..subscribers).map(|n| join(&mut shard, &format!("sub{n}")));
         let keys: Vec<_> = keys.collect();

@@ -306,3 +306,61 @@ fn a_sum_that_does_not_fit_waits_for_a_message_with_which_it_does() {
         ",
     );
 }
+
+#[test]
+fn who_fell_behind_is_sent_what_waited_whether_others_read_in_the_same_turn_or_not() {
+    let mut world = World::with(
+        1,
+        Settings {
+            outbox_bytes: 50,
+            ..Settings::default()
+        },
+    );
+    world.run("p> CONNECT v5\np< CONNACK");
+    for (name, version) in [
+        ("a", "v4"),
+        ("b", "v4"),
+        ("c", "v5"),
+        ("d", "v5"),
+        ("e", "v5 aliases=1"),
+        ("f", "v5"),
+    ] {
+        let sid = if name == "d" { " sid=7" } else { "" };
+        world.run(&format!("{name}> CONNECT {version}\n{name}< CONNACK"));
+        world.run(&format!(
+            "{name}> SUBSCRIBE long/topic{sid}\n{name}< SUBACK 00"
+        ));
+        world.run_step(&format!("{name}! stall"));
+    }
+    for n in 10..40 {
+        // What expires tells each how long it has waited.
+        let expiry = if n % 10 == 0 { " life=9" } else { "" };
+        world.run_step(&format!("p> PUBLISH long/topic {n}{expiry}"));
+    }
+    world.together(&["a! read", "c! read", "e! read", "b! read", "d! read"]);
+    world.run_step("wait 3");
+    world.run_step("f! read");
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        for n in 10..40 {
+            let topic = if name == "e" && n > 10 {
+                "-"
+            } else {
+                "long/topic"
+            };
+            let expiry = match (name, n % 10) {
+                ("f", 0) if n > 10 => " life=6",
+                ("c" | "d" | "e" | "f", 0) => " life=9",
+                _ => "",
+            };
+            let (before, behind) = match name {
+                "d" => ("", " sid=7"),
+                "e" => (" alias=1", ""),
+                _ => ("", ""),
+            };
+            world.run_step(&format!(
+                "{name}< PUBLISH {topic} {n}{before}{expiry}{behind}"
+            ));
+        }
+        world.run_step(&format!("{name}< nothing"));
+    }
+}
