@@ -105,9 +105,9 @@ impl Queue {
         self.bytes
     }
 
-    /// Whether there is room for a message.
-    pub(crate) fn takes(&self, message: &Message, room: Room) -> bool {
-        self.has_room(message.cost_bytes(), room) || fault!(QueueUnbounded)
+    /// Whether there is room for a message that is counted with so many bytes.
+    pub(crate) fn takes(&self, cost_bytes: usize, room: Room) -> bool {
+        self.has_room(cost_bytes, room) || fault!(QueueUnbounded)
     }
 
     /// Adds what it takes.

@@ -388,7 +388,7 @@ impl Roster {
             _ => None,
         };
         // What is not kept need not be copied out of the read buffer.
-        if lossy.is_none() && !session.queue.takes(cast.message(), room) {
+        if lossy.is_none() && !session.queue.takes(cast.message().cost_bytes(), room) {
             return self.turn_down(to, shape.qos, identifiers, policy);
         }
         let envelope = Envelope {
@@ -465,7 +465,7 @@ impl Roster {
     }
 }
 
-fn room(settings: &Settings) -> Room {
+pub(crate) fn room(settings: &Settings) -> Room {
     Room {
         messages: settings.queue_messages,
         bytes: settings.queue_bytes,

@@ -52,7 +52,7 @@ fn cost_bytes(envelope: &Envelope) -> usize {
 }
 
 fn push(queue: &mut Queue, envelope: Envelope) -> bool {
-    let takes = queue.takes(&envelope.message, ROOM);
+    let takes = queue.takes(envelope.message.cost_bytes(), ROOM);
     if takes {
         queue.push(envelope);
     }

@@ -8,7 +8,7 @@ use super::fan_out::{Wanted, choose_member, deliver_to_group};
 use crate::cast::Cast;
 use crate::id::{ConnectionKey, MessageNumber, SessionKey};
 use crate::message::Message;
-use crate::roster::Roster;
+use crate::roster::{Roster, room};
 use crate::sending::has_room;
 use crate::subscription::Subscription;
 use crate::time::Instant;
@@ -97,12 +97,31 @@ impl Shard {
         topic: &TopicName,
         packet: RunPacket<'_>,
     ) {
+        if self.is_repeated_in_vain(topic, packet) {
+            return;
+        }
         let message = self.message_of(topic, packet);
         let mut cast = match self.roster.encore.is_kept() {
             true => Cast::kept(Arc::new(message), now),
             false => Cast::fresh(&message, now),
         };
         self.repeat_elsewhere(Some(publisher), &mut cast);
+    }
+
+    /// Whether nobody beside the choirs takes the packet; it is counted as dropped then. Those who stopped reading cost the
+    /// others no message.
+    fn is_repeated_in_vain(&mut self, topic: &TopicName, packet: RunPacket<'_>) -> bool {
+        let rest = self.roster.encore.rest();
+        let cost_bytes = Message::cost_of(topic.as_str().len() + packet.payload.len());
+        let is_in_vain = rest.shards.is_empty()
+            && rest.groups.is_empty()
+            && rest.others.iter().all(|(session, subscription)| {
+                is_in_vain(&self.roster, *session, subscription, topic, cost_bytes)
+            });
+        if is_in_vain {
+            self.roster.stats.dropped.queue_full += rest.others.len() as u64;
+        }
+        is_in_vain
     }
 
     /// A member of each group gets the packet, as it came if nothing speaks against it.
@@ -240,6 +259,27 @@ impl Shard {
         }
         self.roster.encore.put_back(rest);
     }
+}
+
+/// Whether a QoS 0 message of this cost would only be dropped for the session: it takes no more, its queue is full, and
+/// nobody wants to know.
+fn is_in_vain(
+    roster: &Roster,
+    to: SessionKey,
+    subscription: &Subscription,
+    topic: &TopicName,
+    cost_bytes: usize,
+) -> bool {
+    let session = roster.sessions.get(to);
+    session.is_some_and(|session| {
+        let connection = session
+            .connection
+            .and_then(|key| roster.connections.get(key));
+        connection.is_some_and(|it| subscription.slow_reader.or(it.slow_reader).is_none())
+            && !session.queue.is_empty()
+            && !session.queue.takes(cost_bytes, room(&roster.settings))
+            && session.may_receive(topic)
+    })
 }
 
 /// Hands a QoS 0 packet to a session as it came, if it would be given it at once and so; returns whether it was. Whether

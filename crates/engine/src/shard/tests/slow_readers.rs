@@ -3,6 +3,7 @@
 use super::check;
 use super::world::World;
 use crate::Settings;
+use alloc::vec::Vec;
 use std::format;
 
 /// Room for one message at the socket, for four small QoS 0 messages that make room for each other, and for eight of any kind.
@@ -363,4 +364,28 @@ fn who_fell_behind_is_sent_what_waited_whether_others_read_in_the_same_turn_or_n
         }
         world.run_step(&format!("{name}< nothing"));
     }
+}
+
+#[test]
+fn what_finds_the_queue_full_is_counted_and_the_others_get_it() {
+    let settings = Settings {
+        outbox_bytes: 100,
+        queue_messages: 8,
+        ..Settings::default()
+    };
+    let mut world = World::with(1, settings);
+    for name in ["p", "q", "r"] {
+        world.run(&format!("{name}> CONNECT v4\n{name}< CONNACK"));
+    }
+    world.run("q> SUBSCRIBE t\nq< SUBACK 00\nr> SUBSCRIBE t\nr< SUBACK 00\nr! stall");
+    let lines: Vec<_> = (10..60).map(|n| format!("p> PUBLISH t {n}")).collect();
+    for run in lines.chunks(10) {
+        let run: Vec<_> = run.iter().map(|line| &line[..]).collect();
+        world.together(&run);
+        assert_eq!(world.take_received("q"), 10);
+    }
+    world.run_step("r! read");
+    let received = world.take_received("r");
+    assert_eq!(received as u64 + world.dropped(), 50);
+    assert!((8..30).contains(&received), "{received}");
 }

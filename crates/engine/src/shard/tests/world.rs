@@ -130,6 +130,12 @@ impl World {
         self.turns
     }
 
+    /// How many messages found a queue full.
+    pub(super) fn dropped(&self) -> u64 {
+        let dropped = self.shards.iter().map(|shard| shard.stats().dropped);
+        dropped.map(|it| it.queue_full).sum()
+    }
+
     pub(super) fn shutdown(&mut self) {
         for shard in 0..self.shards.len() {
             self.tell(shard, Input::Shutdown);
