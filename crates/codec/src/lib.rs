@@ -68,7 +68,7 @@ pub use properties::Properties;
 pub use property::{Property, PropertyId};
 pub use publish::Publish;
 pub use reason::ReasonCode;
-pub use run::{Run, RunPacket};
+pub use run::{KeptRun, Run, RunPacket};
 pub use segment::{Alike, Segment, Stretch};
 pub use subscribe::{RetainHandling, SubAck, Subscribe, SubscribeFilters, SubscriptionOptions};
 pub use topic::{TopicError, TopicName};

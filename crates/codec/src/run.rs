@@ -5,6 +5,7 @@
 //! RETAIN and properties is written alike in both directions: that holds from 3.x to 3.x and from 5.0 to 5.0.
 
 use crate::{LINK_BYTES, PacketType, TopicName, Version, varint, varint::Varint};
+use bytes::Bytes;
 
 /// The first byte of a PUBLISH with QoS 0 and without RETAIN.
 const PLAIN_PUBLISH: u8 = (PacketType::Publish as u8) << 4;
@@ -15,6 +16,17 @@ pub struct Run<'a> {
     bytes: &'a [u8],
     is_v5: bool,
     /// What stands between the remaining length and the payload.
+    head_bytes: usize,
+    packets: usize,
+    /// None is larger.
+    largest_bytes: usize,
+}
+
+/// A [`Run`] that is kept: a copy, which pins no larger buffer.
+#[derive(Clone, Debug)]
+pub struct KeptRun {
+    bytes: Bytes,
+    is_v5: bool,
     head_bytes: usize,
     packets: usize,
     largest_bytes: usize,
@@ -110,6 +122,28 @@ impl<'a> Run<'a> {
         least
     }
 
+    /// Those behind the first `packets`.
+    #[must_use]
+    pub fn after(self, packets: usize) -> Self {
+        let first = self.first(packets);
+        Self {
+            bytes: self.bytes.get(first.bytes.len()..).unwrap_or_default(),
+            packets: self.packets - first.packets,
+            ..self
+        }
+    }
+
+    /// A copy of all packets.
+    pub fn kept(&self) -> KeptRun {
+        KeptRun {
+            bytes: Bytes::copy_from_slice(self.bytes),
+            is_v5: self.is_v5,
+            head_bytes: self.head_bytes,
+            packets: self.packets,
+            largest_bytes: self.largest_bytes,
+        }
+    }
+
     /// Those at the front that have room, if `more_bytes` are added to each at most: the one before each has left some of
     /// `room_bytes`, and none gets larger than `max_packet_bytes`.
     #[must_use]
@@ -127,6 +161,19 @@ impl<'a> Run<'a> {
             has_room && packet_bytes <= max_packet_bytes
         };
         self.first(self.packets().take_while(fits).count())
+    }
+}
+
+impl KeptRun {
+    /// The packets.
+    pub fn run(&self) -> Run<'_> {
+        Run {
+            bytes: &self.bytes,
+            is_v5: self.is_v5,
+            head_bytes: self.head_bytes,
+            packets: self.packets,
+            largest_bytes: self.largest_bytes,
+        }
     }
 }
 
@@ -238,5 +285,10 @@ mod tests {
             assert_eq!(payloads(&cut), payloads(&run)[..len + len / 3]);
         }
         assert_eq!(run.first(2).within(12, 6, 0).bytes().len(), 12);
+        for (first, rest) in [(0, "pqrs"), (1, "qrs"), (2, "rs"), (3, ""), (4, "")] {
+            let rest_of = run.after(first);
+            assert_eq!(payloads(&rest_of), rest.as_bytes());
+            assert_eq!(rest_of.kept().run().packets().count(), rest_of.len());
+        }
     }
 }

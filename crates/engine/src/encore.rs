@@ -145,10 +145,10 @@ impl Encore {
         });
     }
 
-    /// What this session may go on with.
-    pub(crate) fn topic(&self, publisher: SessionKey) -> Option<&TopicName> {
+    /// What this session may go on with; `None` is another shard.
+    pub(crate) fn topic(&self, publisher: Option<SessionKey>) -> Option<&TopicName> {
         let of = self.of.as_ref();
-        of.filter(|first| first.publisher == Some(publisher))
+        of.filter(|first| first.publisher == publisher)
             .map(|first| &first.topic)
     }
 
@@ -283,7 +283,13 @@ impl Rest {
         self.others.is_empty() && self.shards.is_empty()
     }
 
+    /// Whether none but other shards gets it.
     #[inline]
+    pub(crate) fn is_for_shards(&self) -> bool {
+        self.others.is_empty() && self.groups.is_empty()
+    }
+
+    /// Whether nobody gets it.
     pub(crate) fn is_empty(&self) -> bool {
         self.others.is_empty() && self.shards.is_empty() && self.groups.is_empty()
     }

@@ -123,6 +123,7 @@ faults! {
     RetainedNotDeleted: "A retained message that is deleted stays in the store.",
     RetainedNotForwarded: "Retained messages stay on the shard where nobody else has interest.",
     RetainedNotRecorded: "A retained message is recorded by nobody.",
+    RunForwardedShort: "Of packets that come together another shard is not told of the last.",
     RunLosesLast: "Of packets that come together and go on with a topic the last is lost.",
     SegmentTornAway: "What a slow connection shares with others is not copied for it.",
     SessionEndsEarly: "A session lasts half as long.",

@@ -81,7 +81,7 @@ pub use record::{
     Change, DeliveryRecord, Key, Links, Record, RetainedRecord, SessionRecord, Stage,
     SubscriptionRecord, WillRecord,
 };
-pub use remote::{Members, Remote};
+pub use remote::{Members, Remote, RemoteRun};
 pub use settings::Settings;
 pub use shard::Shard;
 pub use slow_reader::SlowReader;

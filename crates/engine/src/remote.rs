@@ -7,7 +7,7 @@ use crate::id::StoreTicket;
 use crate::message::Message;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use weir_codec::TopicFilter;
+use weir_codec::{KeptRun, TopicFilter, TopicName};
 
 /// A message from one shard to another.
 #[derive(Clone, Debug)]
@@ -28,6 +28,13 @@ pub enum Remote {
         /// The batch that what is kept of it has to be kept with.
         kept_with: Option<StoreTicket>,
     },
+    /// Deliver these one after the other to the sessions over there: QoS 0, and nobody's turn.
+    Run {
+        /// What to deliver.
+        run: Arc<RemoteRun>,
+        /// The sender's logical time.
+        stamp: u64,
+    },
     /// The first of the [`Remote::Publish`] that await this and did not get it is done, and durable where it lasts.
     Published,
     /// The sender's interest in `filter` is now this.
@@ -39,6 +46,15 @@ pub enum Remote {
     },
     /// The first of the [`Remote::Interest`] that did not get this counts here: each is answered once, in order.
     InterestSeen,
+}
+
+/// Messages with QoS 0 of one publisher that go on with a topic.
+#[derive(Clone, Debug)]
+pub struct RemoteRun {
+    /// Where they were published.
+    pub topic: TopicName,
+    /// The packets.
+    pub packets: KeptRun,
 }
 
 /// How many sessions of one shard have a filter.
@@ -64,6 +80,10 @@ impl Remote {
     pub fn cost_bytes(&self) -> usize {
         match self {
             Self::Publish { message, .. } => message.cost_bytes(),
+            Self::Run { run, .. } => {
+                let packets = run.packets.run();
+                Message::cost_of(run.topic.as_str().len() + packets.bytes().len())
+            }
             Self::Interest { filter, .. } => filter.as_str().len() + 64,
             Self::InterestSeen | Self::Published => 16,
         }

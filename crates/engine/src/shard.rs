@@ -128,7 +128,7 @@ impl Shard {
                 packet: Packet::Publish(_),
                 ..
             } | Input::Remote {
-                remote: Remote::Publish { .. },
+                remote: Remote::Publish { .. } | Remote::Run { .. },
                 ..
             }
         );

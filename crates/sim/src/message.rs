@@ -6,7 +6,8 @@ use crate::client::payload_id;
 use crate::script::PublishWish;
 use bytes::Bytes;
 use std::rc::Rc;
-use weir_codec::{Properties, Property, Qos, TopicName};
+use weir_codec::{Properties, Property, Qos, TopicFilter, TopicName};
+use weir_engine::Remote;
 
 /// What holding a message costs beyond its bytes, as the queues count it.
 const HOLDING_BYTES: usize = 192;
@@ -87,5 +88,29 @@ impl Identity {
             Some(number) => Self::Numbered(number),
             None => Self::Nameless(topic.to_string(), payload.to_vec()),
         }
+    }
+}
+
+/// The messages that one shard tells another of, each with the groups of which a member there is to have it, and whether it
+/// is to be retained.
+pub(crate) fn messages(remote: &Remote) -> Vec<(Identity, &[TopicFilter], bool)> {
+    match remote {
+        Remote::Publish {
+            message,
+            groups,
+            retains,
+            ..
+        } => {
+            let identity = Identity::of(message.topic.as_str(), &message.payload);
+            vec![(identity, groups, *retains)]
+        }
+        Remote::Run { run, .. } => {
+            let packets = run.packets.run().packets();
+            let identity = |payload| Identity::of(run.topic.as_str(), payload);
+            packets
+                .map(|packet| (identity(packet.payload), &[][..], false))
+                .collect()
+        }
+        _ => Vec::new(),
     }
 }

@@ -27,7 +27,7 @@ mod wire;
 pub(crate) use told::Told;
 
 use crate::client::LinkId;
-use crate::message::{Identity, Message};
+use crate::message::{Identity, Message, messages};
 use crate::script::Script;
 use durable::{Asked, Durable, Needs};
 use retained::Retained;
@@ -36,7 +36,7 @@ use sessions::{GroupDebt, Sessions};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use weir_codec::{ReasonCode, TopicName};
-use weir_engine::{Effect, End, Remote, Settings, Shard, SlowReader};
+use weir_engine::{Effect, End, Settings, Shard, SlowReader};
 use wire::{Phase, Wire};
 
 /// How late a timer may be: the world's own lateness and a little.
@@ -199,15 +199,9 @@ impl Oracle {
         self.now = now;
         match (effect, link) {
             (Effect::Forward { to, remote }, _) => {
-                if let Remote::Publish {
-                    message,
-                    groups,
-                    retains,
-                    ..
-                } = remote
-                {
-                    let identity = Identity::of(message.topic.as_str(), &message.payload);
-                    self.forwarded(shard, usize::from(to.0), &identity, groups, *retains);
+                let (from, to) = (shard, usize::from(to.0));
+                for (identity, groups, retains) in messages(remote) {
+                    self.forwarded(from, to, &identity, groups, retains);
                 }
             }
             (Effect::Authenticate { credentials, .. }, Some(link)) => {

@@ -6,8 +6,10 @@
 use super::Shard;
 use super::fan_out::{Wanted, choose_member, deliver_to_group};
 use crate::cast::Cast;
-use crate::id::{ConnectionKey, MessageNumber, SessionKey};
+use crate::id::{ConnectionKey, MessageNumber, SessionKey, ShardId};
+use crate::input::Effect;
 use crate::message::Message;
+use crate::remote::{Remote, RemoteRun};
 use crate::roster::{Roster, room};
 use crate::sending::has_room;
 use crate::subscription::Subscription;
@@ -21,7 +23,7 @@ impl Shard {
     #[must_use]
     pub fn encore_topic(&self, connection: ConnectionKey) -> Option<TopicName> {
         let session = self.roster.connections.get(connection)?.session()?;
-        self.roster.encore.topic(session).cloned()
+        self.roster.encore.topic(Some(session)).cloned()
     }
 
     /// Takes in the packets at the front of a run of the connection's to its [`Shard::encore_topic`], as [`Shard::handle`]
@@ -39,15 +41,64 @@ impl Shard {
         let Some(session) = publisher.session() else {
             return 0;
         };
-        if self.roster.encore.topic(session).is_none() {
-            return 0;
-        }
-        let packets = match self.roster.encore.rest().is_empty() {
-            true => self.repeat_run(&run),
-            false => self.go_on_with_rest(now, session, run),
-        };
+        let packets = self.go_on(now, Some(session), run);
         self.roster.stats.messages_received += packets as u64;
         packets
+    }
+
+    /// Delivers a run of another shard's to those who want it here.
+    pub(super) fn publish_run(&mut self, now: Instant, remote: &RemoteRun) {
+        let topic = &remote.topic;
+        let mut left = remote.packets.run();
+        while let Some(packet) = left.packets().next() {
+            let goes_on = self.roster.encore.topic(None) == Some(topic);
+            let mut taken = match goes_on {
+                true => self.go_on(now, None, left),
+                false => 0,
+            };
+            if taken == 0 {
+                let message = Arc::new(self.message_of(topic, packet));
+                self.publish_remote(now, message, &[]);
+                taken = 1;
+            }
+            left = left.after(taken);
+        }
+    }
+
+    /// Takes as many packets of a run as go the way of the message before; returns how many that is.
+    fn go_on(&mut self, now: Instant, publisher: Option<SessionKey>, run: Run<'_>) -> usize {
+        if self.roster.encore.topic(publisher).is_none() {
+            return 0;
+        }
+        let rest = self.roster.encore.rest();
+        if !rest.is_for_shards() {
+            return self.go_on_with_rest(now, publisher, run);
+        }
+        let is_for_others = !rest.is_empty();
+        let packets = self.repeat_run(&run);
+        if is_for_others && packets > 0 {
+            let told = packets - usize::from(fault!(RunForwardedShort));
+            self.forward_run(publisher, &run.first(told));
+        }
+        packets
+    }
+
+    /// Hands a run to the other shards that want it, in one piece.
+    fn forward_run(&mut self, publisher: Option<SessionKey>, run: &Run<'_>) {
+        let Some(topic) = self.roster.encore.topic(publisher).cloned() else {
+            return;
+        };
+        let packets = run.kept();
+        let run = Arc::new(RemoteRun { topic, packets });
+        self.clock += 1;
+        let wanted = &self.roster.encore.rest().shards;
+        for to in (0..self.shards).map(ShardId) {
+            if wanted.contains(&to) {
+                let (run, stamp) = (Arc::clone(&run), self.clock);
+                let remote = Remote::Run { run, stamp };
+                self.effects.push_back(Effect::Forward { to, remote });
+            }
+        }
     }
 
     /// Delivers as many packets of a run as everybody has room for as the message before; returns how many that is.
@@ -66,8 +117,13 @@ impl Shard {
         run.len()
     }
 
-    /// The same where not only choirs get it: packet by packet, until there is somebody to be ended.
-    fn go_on_with_rest(&mut self, now: Instant, publisher: SessionKey, run: Run<'_>) -> usize {
+    /// The same where not only choirs and other shards get it: packet by packet, until there is somebody to be ended.
+    fn go_on_with_rest(
+        &mut self,
+        now: Instant,
+        publisher: Option<SessionKey>,
+        run: Run<'_>,
+    ) -> usize {
         let Some(topic) = self.roster.encore.topic(publisher).cloned() else {
             return 0;
         };
@@ -76,7 +132,7 @@ impl Shard {
         let mut packets = 0;
         for packet in run.packets() {
             let content = (&topic, packet.payload, &Properties::new());
-            if !self.roster.doomed.is_empty() || !self.repeat(Some(publisher), content) {
+            if !self.roster.doomed.is_empty() || !self.repeat(publisher, content) {
                 break;
             }
             packets += 1;
@@ -93,7 +149,7 @@ impl Shard {
     fn repeat_packet(
         &mut self,
         now: Instant,
-        publisher: SessionKey,
+        publisher: Option<SessionKey>,
         topic: &TopicName,
         packet: RunPacket<'_>,
     ) {
@@ -105,7 +161,7 @@ impl Shard {
             true => Cast::kept(Arc::new(message), now),
             false => Cast::fresh(&message, now),
         };
-        self.repeat_elsewhere(Some(publisher), &mut cast);
+        self.repeat_elsewhere(publisher, &mut cast);
     }
 
     /// Whether nobody beside the choirs takes the packet; it is counted as dropped then. Those who stopped reading cost the

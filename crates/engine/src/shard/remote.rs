@@ -34,6 +34,12 @@ impl Shard {
                     self.confirm_publish(now, from);
                 }
             }
+            Remote::Run { run, stamp } => {
+                if !fault!(ClockStandsStill) {
+                    self.clock = self.clock.max(stamp);
+                }
+                self.publish_run(now, &run);
+            }
             Remote::Published => self.answered(now, Debtor::Publish(from)),
             Remote::Interest { filter, members } => self.interest_told(from, &filter, members),
             Remote::InterestSeen => self.answered(now, Debtor::Interest(from)),

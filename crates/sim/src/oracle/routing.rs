@@ -8,7 +8,7 @@ use super::durable::Needs;
 use super::retained::Room;
 use super::sessions::{Cause, Debt, GroupDebt, Session, Subscription};
 use super::{Oracle, matches};
-use crate::message::{Identity, Message};
+use crate::message::{Identity, Message, messages};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use weir_codec::{Qos, TopicFilter};
@@ -409,13 +409,18 @@ impl Oracle {
 
     /// Mail reaches a shard: messages come in the order in which they were forwarded.
     pub(super) fn mail_came(&mut self, from: usize, to: usize, remote: &Remote) {
-        let Remote::Publish {
-            message, groups, ..
-        } = remote
-        else {
-            return;
-        };
-        let identity = Identity::of(message.topic.as_str(), &message.payload);
+        for (identity, groups, _) in messages(remote) {
+            self.message_came(from, to, &identity, groups);
+        }
+    }
+
+    fn message_came(
+        &mut self,
+        from: usize,
+        to: usize,
+        identity: &Identity,
+        groups: &[TopicFilter],
+    ) {
         let Some(instance) = self
             .mail
             .get_mut(&(from, to))
@@ -423,7 +428,7 @@ impl Oracle {
         else {
             return self.fail(format!("{identity:?} came to shard {to} out of nowhere"));
         };
-        if instance.message.identity() != identity {
+        if instance.message.identity() != *identity {
             return self.fail(format!("mail from {from} to {to} out of order"));
         }
         if self.durable.is_on && instance.message.qos != Qos::AtMostOnce {

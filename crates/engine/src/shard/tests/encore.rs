@@ -414,10 +414,46 @@ fn who_is_on_another_shard_gets_all_of_a_run_in_order() {
     let mut world = World::with(3, Settings::default());
     world.run("p> CONNECT v4\np< CONNACK");
     let names = ["a", "b", "c", "e", "f"];
-    for name in names {
-        world.run(&format!("{name}> CONNECT v4\n{name}< CONNACK"));
+    for (name, version) in names.iter().zip(["v3", "v4", "v5", "v4", "v5"]) {
+        world.run(&format!("{name}> CONNECT {version}\n{name}< CONNACK"));
         world.run(&format!("{name}> SUBSCRIBE t\n{name}< SUBACK 00"));
     }
     world.together(&["p> PUBLISH t 1", "p> PUBLISH t 2", "p> PUBLISH t 3"]);
     expect(&mut world, &names, &["1", "2", "3"]);
+    let messages = ["1", "22", "3", "-", "5"];
+    let lines = messages.map(|message| format!("PUBLISH t {message}"));
+    let lines = lines.each_ref().map(|line| &line[..]);
+    for _ in 0..2 {
+        world.in_one_read("p", &lines);
+        expect(&mut world, &names, &messages);
+    }
+}
+
+/// Whoever gets it there, each as it has to.
+#[test]
+fn a_run_of_another_shard_reaches_who_is_slow_and_who_takes_little() {
+    let settings = Settings {
+        outbox_bytes: 30,
+        ..Settings::default()
+    };
+    let mut world = World::with(3, settings);
+    world.run("p> CONNECT v4\np< CONNACK");
+    let names = ["a", "b", "c", "e", "f"];
+    for name in names {
+        world.run(&format!("{name}> CONNECT v5 max=40\n{name}< CONNACK"));
+        world.run(&format!("{name}> SUBSCRIBE t\n{name}< SUBACK 00"));
+        world.run(&format!("{name}! stall"));
+    }
+    let long = format!("PUBLISH t {}", "x".repeat(40));
+    let lines: Vec<_> = (10..30).map(|n| format!("PUBLISH t {n}")).collect();
+    let mut lines: Vec<_> = lines.iter().map(|line| &line[..]).collect();
+    lines.insert(15, &long);
+    world.in_one_read("p", &lines);
+    for name in names {
+        world.run_step(&format!("{name}! read"));
+        for n in 10..30 {
+            world.run_step(&format!("{name}< PUBLISH t {n}"));
+        }
+    }
+    world.run("");
 }
