@@ -66,7 +66,7 @@ pub use output::{LINK_BYTES, Output, Piece};
 pub use packet::{Packet, PacketType};
 pub use properties::Properties;
 pub use property::{Property, PropertyId};
-pub use publish::Publish;
+pub use publish::{Publish, detached};
 pub use reason::ReasonCode;
 pub use run::{KeptRun, Run, RunPacket};
 pub use segment::{Alike, Segment, Stretch};

@@ -6,7 +6,9 @@
 //!
 //! An output that refers to a segment must be read, or [settled](Output::settle), before that is cleared.
 
-use crate::{EncodeError, Packet, Segment, Stretch, Version, sink::Sink};
+use crate::{
+    Delivery, EncodeError, Packet, PublishHead, Segment, Stretch, Version, publish, sink::Sink,
+};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::{iter, mem};
@@ -148,6 +150,32 @@ impl Output {
     /// As [`Packet::encode`]; nothing has been appended then.
     pub fn encode(&mut self, packet: &Packet, version: Version) -> Result<(), EncodeError> {
         packet.encode_into(version, self)
+    }
+
+    /// Appends a PUBLISH with QoS 0 that nobody else gets so, if it is of at most `max_packet_bytes`; returns whether it was.
+    ///
+    /// # Errors
+    /// As [`PublishFrame::new`](crate::PublishFrame::new); nothing has been appended then.
+    #[inline]
+    pub fn publish(
+        &mut self,
+        head: &PublishHead<'_>,
+        payload: &Bytes,
+        retain: bool,
+        max_packet_bytes: usize,
+    ) -> Result<bool, EncodeError> {
+        let layout = head.layout(payload.len(), false)?;
+        if layout.packet_bytes() > max_packet_bytes {
+            return Ok(false);
+        }
+        let flags = publish::flags(false, retain, Delivery::AtMostOnce);
+        head.write(flags, &layout, &mut self.copied);
+        if payload.len() < LINK_BYTES {
+            self.put(payload);
+        } else {
+            self.link(payload.clone());
+        }
+        Ok(true)
     }
 
     /// Copies bytes to the end and returns where they are now.

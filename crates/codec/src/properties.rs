@@ -68,6 +68,12 @@ impl Properties {
         }
     }
 
+    /// The same block where its bytes have been copied to.
+    pub(crate) fn copied_to(&self, bytes: Bytes) -> Self {
+        debug_assert_eq!(self.encoded(), bytes);
+        Self(bytes)
+    }
+
     /// Takes over a block that was kept from a PUBLISH or a will and is now read back: what a PUBLISH may not carry is
     /// refused as it would be from a client.
     ///

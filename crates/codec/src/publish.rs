@@ -40,6 +40,28 @@ pub(crate) const PUBLISH: Allowed = Allowed::new(
 // One for each subscription that the message was sent for. [MQTT-3.3.4-4]
 .and_repeated(PropertyId::SubscriptionIdentifier);
 
+/// Copies of the parts of a PUBLISH that pin no larger buffer. They lie in one piece of memory, in the order in which a
+/// PUBLISH carries them: who reads one of them has the others at hand.
+#[must_use]
+pub fn detached(
+    topic: &TopicName,
+    properties: &Properties,
+    payload: &Bytes,
+) -> (TopicName, Properties, Bytes) {
+    let parts = [
+        topic.as_str().as_bytes(),
+        properties.encoded(),
+        payload.as_ref(),
+    ];
+    let mut whole = Bytes::from(parts.concat());
+    let own_topic = topic.copied_to(whole.split_to(topic.as_str().len()));
+    let own_properties = match properties.is_empty() {
+        true => Properties::new(),
+        false => properties.copied_to(whole.split_to(properties.encoded().len())),
+    };
+    (own_topic, own_properties, whole)
+}
+
 impl Publish {
     #[inline]
     pub(crate) fn decode(

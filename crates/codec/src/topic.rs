@@ -4,6 +4,7 @@
 //! slice of the packet it came in; [`TopicName::detached`] makes a copy for names that are kept.
 
 use crate::{Utf8, utf8::StringError};
+use bytes::Bytes;
 use core::{borrow::Borrow, fmt};
 
 /// A topic name, validated.
@@ -26,6 +27,12 @@ impl TopicName {
     #[must_use]
     pub fn detached(&self) -> Self {
         Self(self.0.detached())
+    }
+
+    /// The same name where its bytes have been copied to.
+    pub(crate) fn copied_to(&self, bytes: Bytes) -> Self {
+        debug_assert_eq!(self.as_str().as_bytes(), bytes);
+        Utf8::try_from(bytes).map_or_else(|_| self.detached(), Self)
     }
 
     /// The name as a string value, shared.

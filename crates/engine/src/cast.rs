@@ -27,6 +27,26 @@ pub(crate) struct Variant<'a> {
     pub(crate) identifiers: &'a [u32],
 }
 
+impl<'a> Variant<'a> {
+    /// The head of a message in this variant.
+    pub(crate) fn head(&self, message: &'a Message, now: Instant) -> PublishHead<'a> {
+        // A topic the client knows by its alias goes out empty (section 3.3.2.3.4).
+        let known_by_alias = self.alias.is_some_and(|alias| alias.known);
+        PublishHead {
+            version: self.version,
+            topic: if known_by_alias {
+                ""
+            } else {
+                message.topic.as_str()
+            },
+            topic_alias: self.alias.map(|alias| alias.number),
+            message_expiry_interval: message.remaining_expiry_seconds(now),
+            subscription_identifiers: self.identifiers,
+            properties: &message.properties,
+        }
+    }
+}
+
 /// An encoding, and the variant that it is of.
 #[derive(Debug)]
 struct Encoding {
@@ -223,20 +243,9 @@ impl<'a> Cast<'a> {
     }
 
     fn head<'b>(&'b self, variant: &Variant<'b>, properties: &'b Properties) -> PublishHead<'b> {
-        let message = self.message();
-        // A topic the client knows by its alias goes out empty (section 3.3.2.3.4).
-        let known_by_alias = variant.alias.is_some_and(|alias| alias.known);
         PublishHead {
-            version: variant.version,
-            topic: if known_by_alias {
-                ""
-            } else {
-                message.topic.as_str()
-            },
-            topic_alias: variant.alias.map(|alias| alias.number),
-            message_expiry_interval: message.remaining_expiry_seconds(self.now),
-            subscription_identifiers: variant.identifiers,
             properties,
+            ..variant.head(self.message(), self.now)
         }
     }
 }

@@ -41,10 +41,12 @@ impl Message {
     /// A copy that shares nothing with the read buffer it came in.
     #[must_use]
     pub fn detached(&self) -> Self {
+        let (topic, properties, payload) =
+            weir_codec::detached(&self.topic, &self.properties, &self.payload);
         Self {
-            topic: self.topic.detached(),
-            payload: Bytes::copy_from_slice(&self.payload),
-            properties: self.properties.detached(),
+            topic,
+            payload,
+            properties,
             ..*self
         }
     }

@@ -193,6 +193,12 @@ impl Queue {
         }
     }
 
+    /// Whether the client missed messages and was not told.
+    pub(crate) fn has_missed(&self) -> bool {
+        let lossy = self.lossy.as_ref();
+        lossy.is_some_and(|lossy| !lossy.missed.is_empty())
+    }
+
     /// How many messages the client missed before one with these identifiers, to be told with it.
     pub(crate) fn take_missed(&mut self, identifiers: &[u32]) -> u64 {
         let missed = self.lossy.as_mut().map(|lossy| &mut lossy.missed);

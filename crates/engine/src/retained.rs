@@ -15,6 +15,7 @@ use crate::time::Instant;
 use crate::timers::{Timer, TimerToken, Timers};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use smallvec::SmallVec;
 use weir_codec::{TopicFilter, TopicName};
 use weir_router::{Page, RetainedTree};
 
@@ -29,6 +30,9 @@ const TOMBSTONES: usize = 16_384;
 
 /// And their topics together have so many bytes at most.
 const TOMBSTONES_BYTES: usize = 4 << 20;
+
+/// So many messages are looked up at once for a replay.
+const PAGE: usize = 64;
 
 /// The retained messages of all topics.
 pub(crate) struct Retained {
@@ -62,6 +66,12 @@ pub(crate) struct Replay {
     before_arrival: u64,
 }
 
+/// What a page of a replay found, in order.
+pub(crate) struct Found<'a> {
+    pub(crate) messages: SmallVec<[&'a Arc<Message>; PAGE]>,
+    rest: Page,
+}
+
 /// The limit on retained messages is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
@@ -90,6 +100,10 @@ impl Retained {
     /// Whether `message` could be stored now. What makes it no fuller always can: shards that store something at the same
     /// moment may go beyond the limit together.
     pub(crate) fn check_room(&self, message: &Message) -> Result<(), Full> {
+        if self.messages < self.max_messages && self.bytes + message.cost_bytes() <= self.max_bytes
+        {
+            return Ok(());
+        }
         let replaced = self
             .message(message.topic.as_str())
             .map_or(0, |old| old.cost_bytes());
@@ -115,31 +129,36 @@ impl Retained {
         timers: &mut Timers,
     ) -> bool {
         let topic = message.topic.clone();
-        if self
-            .tree
-            .get(topic.as_str())
-            .is_some_and(|entry| entry.stamp >= stamp && !fault!(StampIgnored))
-        {
-            return false;
-        }
         self.arrivals += 1;
         let message =
             (!message.payload.is_empty() || fault!(DeletionKeepsMessage)).then_some(message);
-        self.count(message.as_deref(), true);
         let tidy_at = match &message {
             Some(message) => message.expires_at,
             None => Some(now.plus_seconds(TOMBSTONE_SECONDS)),
         };
         let is_tombstone = message.is_none();
+        let timer = tidy_at.map(|at| timers.set(at, Timer::Retained(topic.clone())));
+        let added_bytes = message.as_deref().map(Message::cost_bytes);
         let entry = Entry {
             message,
             stamp,
             arrival: self.arrivals,
-            timer: tidy_at.map(|at| timers.set(at, Timer::Retained(topic.clone()))),
+            timer,
         };
+        // Nearly always the new one is the later one: it is looked for once.
         if let Some(old) = self.tree.insert(topic.clone(), entry) {
+            if old.stamp >= stamp && !fault!(StampIgnored) {
+                timers.clear(timer);
+                let topic = old.message.as_ref().map_or(topic, |it| it.topic.clone());
+                self.tree.insert(topic, old);
+                return false;
+            }
             timers.clear(old.timer);
-            self.count(old.message.as_deref(), false);
+            self.discount(old.message.as_deref());
+        }
+        if let Some(bytes) = added_bytes {
+            self.messages += 1;
+            self.bytes += bytes;
         }
         if is_tombstone {
             self.tombstone_bytes += topic.as_str().len();
@@ -184,7 +203,7 @@ impl Retained {
                 self.pop_tombstone();
             }
         }
-        self.count(entry.message.as_deref(), false);
+        self.discount(entry.message.as_deref());
         entry.message.is_some()
     }
 
@@ -197,38 +216,26 @@ impl Retained {
         }
     }
 
-    /// The next part of a replay: offers at most `limit` messages to `take`, up to the first that it does not take, with
-    /// which the next part begins. Returns whether there may be more.
-    pub(crate) fn page(
-        &self,
+    /// The next part of a replay: messages that are to be given to the subscriber in this order.
+    /// [`Replay::go_on`] says how many were.
+    pub(crate) fn page<'a>(
+        &'a self,
         filter: &TopicFilter,
-        replay: &mut Replay,
-        limit: usize,
+        replay: &Replay,
         now: Instant,
-        mut take: impl FnMut(&Arc<Message>) -> bool,
-    ) -> bool {
+    ) -> Found<'a> {
         let before = replay.before_arrival;
-        let mut last = replay.after.clone();
-        let mut is_full = false;
-        let page = self
-            .tree
-            .page(filter, replay.after.as_ref(), limit, |topic, entry| {
-                if let Some(message) = &entry.message
-                    && (entry.arrival <= before || fault!(ReplayedThoughLive))
-                    && !message.is_expired(now)
-                {
-                    is_full = is_full || !take(message);
-                }
-                if !is_full {
-                    last = Some(topic.clone());
-                }
-            });
-        replay.after = match page {
-            _ if is_full => last,
-            Page::Done => return false,
-            Page::More(last) => Some(last),
-        };
-        true
+        let mut messages = SmallVec::new();
+        let after = replay.after.as_ref();
+        let rest = self.tree.page(filter, after, PAGE, |_, entry| {
+            if let Some(message) = &entry.message
+                && (entry.arrival <= before || fault!(ReplayedThoughLive))
+                && !message.is_expired(now)
+            {
+                messages.push(message);
+            }
+        });
+        Found { messages, rest }
     }
 
     /// All retained messages with their stamps.
@@ -241,16 +248,30 @@ impl Retained {
         self.tree.get(topic)?.message.as_ref()
     }
 
-    fn count(&mut self, message: Option<&Message>, added: bool) {
-        let Some(message) = message else {
-            return;
-        };
-        if added {
-            self.messages += 1;
-            self.bytes += message.cost_bytes();
-        } else {
+    fn discount(&mut self, message: Option<&Message>) {
+        if let Some(message) = message {
             self.messages -= 1;
             self.bytes -= message.cost_bytes();
+        }
+    }
+}
+
+impl Replay {
+    /// The subscriber was given the first `taken` of what was found; returns whether there may be more.
+    pub(crate) fn go_on(&mut self, found: Found<'_>, taken: usize) -> bool {
+        if taken < found.messages.len() {
+            let last = taken.checked_sub(1).and_then(|at| found.messages.get(at));
+            if let Some(last) = last {
+                self.after = Some(last.topic.clone());
+            }
+            return true;
+        }
+        match found.rest {
+            Page::Done => false,
+            Page::More(last) => {
+                self.after = Some(last);
+                true
+            }
         }
     }
 }

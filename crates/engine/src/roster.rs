@@ -14,7 +14,6 @@ use crate::inflight::{Awaiting, Envelope};
 use crate::journal::Journal;
 use crate::parking::Parking;
 use crate::queue::Room;
-use crate::retained::Retained;
 use crate::sending::{Shape, Share, count, has_room, has_window, publish, resend};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -27,12 +26,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use slotmap::SlotMap;
 use weir_codec::{Packet, Qos, TopicName};
-
-/// Retained messages looked at in one step of a replay.
-const REPLAY_STEP: usize = 64;
-
-/// Steps in one turn, of all replays together.
-const REPLAY_STEPS: usize = 8;
 
 /// The connections and sessions of a shard.
 #[derive(Debug)]
@@ -195,28 +188,6 @@ impl Roster {
         }
     }
 
-    /// The work of one turn on replays, a step for each connection in turn: however many messages are looked at in vain,
-    /// nobody else waits for long.
-    pub(crate) fn replay(&mut self, retained: &Retained) {
-        for _ in 0..REPLAY_STEPS {
-            let Some(key) = self.replaying.pop_front() else {
-                return;
-            };
-            let Some(connection) = self.connections.get_mut(key) else {
-                continue;
-            };
-            connection.is_replaying = false;
-            let Some(to) = connection.session() else {
-                continue;
-            };
-            let now = self.now;
-            // Held up by the window, it goes on when acknowledgements come.
-            if self.wants_replay(key, to) && self.replay_step(key, to, retained, now) {
-                self.pump(key, now);
-            }
-        }
-    }
-
     /// A connection takes up its session: what was in flight is sent again, as far as window and socket have room
     /// [MQTT-4.4.0-1]. A PUBREL needs no room in the window, so it is not held up by a PUBLISH before it [MQTT-4.9.0-3].
     pub(crate) fn resume(&mut self, key: ConnectionKey, now: Instant) {
@@ -310,63 +281,6 @@ impl Roster {
             count(&mut self.stats, sent);
         }
         connection.caught_up = true;
-    }
-
-    fn wants_replay(&self, key: ConnectionKey, to: SessionKey) -> bool {
-        let (Some(session), Some(connection)) = (self.sessions.get(to), self.connections.get(key))
-        else {
-            return false;
-        };
-        let waiting = !session.queue.is_empty() || !session.resend.is_empty();
-        !session.replays.is_empty() && !waiting && has_room(&self.settings, connection)
-    }
-
-    /// Sends retained messages as far as window and socket have room, so that a replay never fills the queue: there is no
-    /// telling how much it is. Returns whether it went as far as it may in one step.
-    fn replay_step(
-        &mut self,
-        key: ConnectionKey,
-        to: SessionKey,
-        retained: &Retained,
-        now: Instant,
-    ) -> bool {
-        let next = self
-            .sessions
-            .get_mut(to)
-            .and_then(|session| session.replays.pop());
-        let Some((place, mut replay)) = next else {
-            return false;
-        };
-        let subscription = replay.subscription;
-        let mut is_held_up = false;
-        let more = retained.page(&place.0, &mut replay, REPLAY_STEP, now, |message| {
-            is_held_up = !self.is_free(key, to, message.qos.min(subscription.qos));
-            if !is_held_up {
-                let mut cast = Cast::kept(Arc::clone(message), now);
-                // [MQTT3-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
-                self.deliver(
-                    to,
-                    &subscription,
-                    subscription.identifiers(),
-                    true,
-                    &mut cast,
-                );
-            }
-            !is_held_up
-        });
-        if let (true, Some(session)) = (more, self.sessions.get_mut(to)) {
-            session.replays.put_back(place, replay);
-        }
-        !is_held_up
-    }
-
-    /// Whether a message of this QoS would go out at once.
-    fn is_free(&self, key: ConnectionKey, to: SessionKey, qos: Qos) -> bool {
-        let (Some(session), Some(connection)) = (self.sessions.get(to), self.connections.get(key))
-        else {
-            return false;
-        };
-        has_room(&self.settings, connection) && has_window(&self.settings, session, connection, qos)
     }
 
     /// Puts a message into the session's queue; `policy` says what may be lost for it if it is one of QoS 0.

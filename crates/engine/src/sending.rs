@@ -9,6 +9,7 @@ use crate::connection::Connection;
 use crate::id::ConnectionKey;
 use crate::inflight::{Awaiting, Envelope, Sequence};
 use crate::journal::{Journal, Unsent};
+use crate::message::Message;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::stats::Stats;
@@ -166,6 +167,36 @@ fn put_sent(journal: &mut Journal, session: &Session, id: PacketId) {
     if let Some(Awaiting::Publish(envelope)) = session.inflight.awaiting(id) {
         journal.put_delivery(session.number, envelope, Some(id));
     }
+}
+
+/// Adds a PUBLISH with QoS 0 and RETAIN that nobody else is given now.
+pub(crate) fn publish_alone(
+    connection: &mut Connection,
+    message: &Message,
+    identifiers: &[u32],
+    now: Instant,
+) -> Sent {
+    let alias = connection.aliases_out.choose(&message.topic);
+    let variant = Variant {
+        version: connection.version,
+        has_packet_id: false,
+        alias,
+        identifiers,
+    };
+    let most = match fault!(MaximumPacketSizeIgnored) {
+        true => usize::MAX,
+        false => connection.max_packet_bytes as usize,
+    };
+    let head = variant.head(message, now);
+    let output = &mut connection.output;
+    // [MQTT3-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
+    let Ok(true) = output.publish(&head, &message.payload, true, most) else {
+        return Sent::TooLarge;
+    };
+    if let Some(alias) = alias {
+        connection.aliases_out.record(&message.topic, alias);
+    }
+    Sent::Enqueued
 }
 
 /// Gives the connection what many get.

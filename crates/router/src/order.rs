@@ -14,17 +14,20 @@ pub(crate) const BEHIND: u8 = 1;
 
 const BLOCK_BYTES: usize = 32;
 
-/// A topic in the map, in the order of levels.
-pub(crate) struct InOrder(pub(crate) TopicName);
+/// A topic in the set, in the order of levels, and what it has.
+pub(crate) struct InOrder<V> {
+    pub(crate) topic: TopicName,
+    pub(crate) value: V,
+}
 
 /// What is compared; a borrowed form, so that a lookup needs no topic of its own.
 pub(crate) trait Place {
     fn bytes(&self) -> &[u8];
 }
 
-impl Place for InOrder {
+impl<V> Place for InOrder<V> {
     fn bytes(&self) -> &[u8] {
-        self.0.as_str().as_bytes()
+        self.topic.as_str().as_bytes()
     }
 }
 
@@ -34,7 +37,7 @@ impl Place for &[u8] {
     }
 }
 
-impl<'a> Borrow<dyn Place + 'a> for InOrder {
+impl<'a, V: 'a> Borrow<dyn Place + 'a> for InOrder<V> {
     fn borrow(&self) -> &(dyn Place + 'a) {
         self
     }
@@ -60,25 +63,25 @@ impl PartialEq for dyn Place + '_ {
 
 impl Eq for dyn Place + '_ {}
 
-impl Ord for InOrder {
+impl<V> Ord for InOrder<V> {
     fn cmp(&self, other: &Self) -> Ordering {
         compare(self.bytes(), other.bytes())
     }
 }
 
-impl PartialOrd for InOrder {
+impl<V> PartialOrd for InOrder<V> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for InOrder {
+impl<V> PartialEq for InOrder<V> {
     fn eq(&self, other: &Self) -> bool {
         self.bytes() == other.bytes()
     }
 }
 
-impl Eq for InOrder {}
+impl<V> Eq for InOrder<V> {}
 
 pub(crate) fn compare(one: &[u8], other: &[u8]) -> Ordering {
     let mut blocks = one.chunks(BLOCK_BYTES).zip(other.chunks(BLOCK_BYTES));

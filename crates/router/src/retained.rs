@@ -1,13 +1,13 @@
 //! The retained topics: one value each, and all that match a filter, a page at a time.
 //!
-//! One ordered map holds them, in the order of levels. A wildcard is answered by seeking: from the
+//! One ordered set holds them, in the order of levels. A wildcard is answered by seeking: from the
 //! first topic that could match to the next, skipping every run that can't, so a literal prefix is
 //! never scanned past and a `+` costs two seeks for each value it takes. A page ends after `limit`
-//! matches or after a bounded number of looks, and its cursor is a topic, not a position: the map
+//! matches or after a bounded number of looks, and its cursor is a topic, not a position: the set
 //! may change between pages, and each topic that stays is still visited exactly once.
 
-use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Range;
+use alloc::collections::BTreeSet;
+use alloc::collections::btree_set::Range;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::ops::Bound;
@@ -22,7 +22,7 @@ const LOOKS_PER_MATCH: usize = 16;
 
 /// Retained values by topic, in the order of their levels.
 pub struct RetainedTree<V> {
-    topics: BTreeMap<InOrder, V>,
+    topics: BTreeSet<InOrder<V>>,
 }
 
 /// Whether there is more behind a page.
@@ -39,24 +39,28 @@ impl<V> RetainedTree<V> {
     /// An empty tree.
     pub const fn new() -> Self {
         Self {
-            topics: BTreeMap::new(),
+            topics: BTreeSet::new(),
         }
     }
 
-    /// Retains a value for a topic and returns the one it replaces [MQTT-3.3.1-5]. The first topic given is
-    /// kept as it is; it should be detached from the packet it came in.
+    /// Retains a value for a topic and returns the one it replaces [MQTT-3.3.1-5]. The topic is kept as it is; it
+    /// should be detached from the packet it came in. The one given last is kept, so that it may share its memory with
+    /// the value.
     pub fn insert(&mut self, topic: TopicName, value: V) -> Option<V> {
-        self.topics.insert(InOrder(topic), value)
+        let old = self.topics.replace(InOrder { topic, value });
+        old.map(|old| old.value)
     }
 
     /// Forgets a topic and returns its value [MQTT-3.3.1-6].
     pub fn remove(&mut self, topic: &str) -> Option<V> {
-        self.topics.remove(&topic.as_bytes() as &dyn Place)
+        let place = &topic.as_bytes() as &dyn Place;
+        self.topics.take(place).map(|old| old.value)
     }
 
     /// The value of a topic.
     pub fn get(&self, topic: &str) -> Option<&V> {
-        self.topics.get(&topic.as_bytes() as &dyn Place)
+        let place = &topic.as_bytes() as &dyn Place;
+        self.topics.get(place).map(|it| &it.value)
     }
 
     /// The number of topics.
@@ -71,27 +75,27 @@ impl<V> RetainedTree<V> {
 
     /// All topics in order, those that begin with `$` too.
     pub fn iter(&self) -> impl Iterator<Item = (&TopicName, &V)> {
-        self.topics.iter().map(|(topic, value)| (&topic.0, value))
+        self.topics.iter().map(|it| (&it.topic, &it.value))
     }
 
     /// Visits up to `limit` (at least one) matching topics that stand behind `after`, in order, and looks
     /// at no more than 16 times as many. Of a shared filter the part behind the share name counts.
-    pub fn page(
-        &self,
+    pub fn page<'t>(
+        &'t self,
         filter: &TopicFilter,
         after: Option<&TopicName>,
         limit: usize,
-        mut visit: impl FnMut(&TopicName, &V),
+        mut visit: impl FnMut(&'t TopicName, &'t V),
     ) -> Page {
         let filter = filter.filter().as_bytes();
         let mut matches_left = limit.max(1);
         let mut looks_left = matches_left.saturating_mul(LOOKS_PER_MATCH);
         let mut place = Vec::new();
         let mut rest = self.start(filter, after);
-        while let Some((topic, value)) = rest.next() {
-            match judge(filter, topic.bytes(), &mut place) {
+        while let Some(next) = rest.next() {
+            match judge(filter, next.bytes(), &mut place) {
                 Verdict::Match => {
-                    visit(&topic.0, value);
+                    visit(&next.topic, &next.value);
                     matches_left -= 1;
                 }
                 Verdict::Seek => rest = self.seek(rest, &place),
@@ -99,14 +103,14 @@ impl<V> RetainedTree<V> {
             }
             looks_left -= 1;
             if matches_left == 0 || looks_left == 0 {
-                return Page::More(topic.0.clone());
+                return Page::More(next.topic.clone());
             }
         }
         Page::Done
     }
 
     /// From the first topic that could match, or behind the cursor, whichever comes later.
-    fn start(&self, filter: &[u8], after: Option<&TopicName>) -> Range<'_, InOrder, V> {
+    fn start(&self, filter: &[u8], after: Option<&TopicName>) -> Range<'_, InOrder<V>> {
         let prefix = literal_prefix(filter);
         match after.map(|topic| topic.as_str().as_bytes()) {
             Some(after) if compare(after, prefix).is_ge() => self.from(Bound::Excluded(after)),
@@ -115,16 +119,14 @@ impl<V> RetainedTree<V> {
     }
 
     /// On from a place further behind. Often the next topic stands there already, and looking is cheaper than a search.
-    fn seek<'t>(&'t self, rest: Range<'t, InOrder, V>, place: &[u8]) -> Range<'t, InOrder, V> {
+    fn seek<'t>(&'t self, rest: Range<'t, InOrder<V>>, place: &[u8]) -> Range<'t, InOrder<V>> {
         match rest.clone().next() {
-            Some((next, _)) if compare(next.bytes(), place).is_lt() => {
-                self.from(Bound::Included(place))
-            }
+            Some(next) if compare(next.bytes(), place).is_lt() => self.from(Bound::Included(place)),
             _ => rest,
         }
     }
 
-    fn from(&self, place: Bound<&[u8]>) -> Range<'_, InOrder, V> {
+    fn from(&self, place: Bound<&[u8]>) -> Range<'_, InOrder<V>> {
         let place = place.as_ref().map(|bytes| bytes as &dyn Place);
         self.topics.range::<dyn Place, _>((place, Bound::Unbounded))
     }
@@ -151,6 +153,9 @@ fn judge(filter: &[u8], topic: &[u8], place: &mut Vec<u8>) -> Verdict {
     if topic.starts_with(b"$") && matches!(filter.first(), Some(b'+' | b'#')) {
         place.push(b'$' + 1);
         return Verdict::Seek;
+    }
+    if filter == b"#" {
+        return Verdict::Match;
     }
     let (mut wanted_levels, mut levels) = (filter.split(is_border), topic.split(is_border));
     // Where the level under comparison starts, and where the last one ended that a '+' took.

@@ -20,7 +20,7 @@ pub(crate) type Part = Box<dyn FnMut()>;
 pub(crate) type Entry = (&'static str, u64, fn() -> Part);
 
 /// Every part.
-pub(crate) const PARTS: [Entry; 10] = [
+pub(crate) const PARTS: [Entry; 11] = [
     ("decode a PUBLISH", BATCH, decode),
     ("route one of 10,000 filters", 1, route),
     ("encode a PUBLISH", 1, encode),
@@ -41,11 +41,13 @@ pub(crate) const PARTS: [Entry; 10] = [
     ("from bytes to a group", BATCH, || {
         from_bytes(SUBSCRIBERS, "$share/s/bench/0000")
     }),
+    ("replay a retained message", RETAINED, replay),
 ];
 
 const BATCH: u64 = 16;
 const WAITING: u64 = 64;
 const SUBSCRIBERS: u64 = 100;
+const RETAINED: u64 = 1000;
 const TOPIC: &str = "bench/0000";
 const NOW: Instant = Instant::from_millis(1000);
 const PAYLOAD: [u8; 100] = [b'x'; 100];
@@ -105,6 +107,34 @@ fn encoded(packets: &[Packet]) -> Bytes {
         output.encode(packet, Version::V3_1_1).unwrap();
     }
     output.parts(&Segment::new()).flatten().copied().collect()
+}
+
+/// A subscription to everything, until all that is retained has been handed out.
+fn replay() -> Part {
+    let mut hub = Hub::new(1, Qos::AtMostOnce, TOPIC);
+    for number in 0..RETAINED {
+        let topic = format!("site/{}/device/{number}/state", number % 100);
+        let retained = Publish {
+            retain: true,
+            topic: Some(TopicName::try_from(topic.as_str()).unwrap()),
+            ..publish(Qos::AtMostOnce)
+        };
+        handle(&mut hub.shard, hub.publisher, Packet::Publish(retained));
+    }
+    Box::new(move || {
+        let subscribe = subscribe("#", SubscriptionOptions::default());
+        handle(&mut hub.shard, hub.subscribers[0], subscribe);
+        let bytes = hub.flush_bytes();
+        assert!(bytes > RETAINED as usize * PAYLOAD.len(), "{bytes}");
+    })
+}
+
+fn subscribe(filter: &str, options: SubscriptionOptions) -> Packet {
+    Packet::Subscribe(Subscribe {
+        packet_id: PacketId::new(1).unwrap(),
+        filters: SubscribeFilters::new([(filter, options)]).unwrap(),
+        properties: Properties::default(),
+    })
 }
 
 fn decode() -> Part {
@@ -243,14 +273,8 @@ impl Hub {
             qos,
             ..SubscriptionOptions::default()
         };
-        let filter = TopicFilter::try_from(filter).unwrap();
         for key in &keys {
-            let packet = Packet::Subscribe(Subscribe {
-                packet_id: PacketId::new(1).unwrap(),
-                filters: SubscribeFilters::new([(filter.as_str(), options)]).unwrap(),
-                properties: Properties::default(),
-            });
-            handle(&mut shard, *key, packet);
+            handle(&mut shard, *key, subscribe(filter, options));
         }
         let mut hub = Self {
             shard,
@@ -289,6 +313,18 @@ impl Hub {
         let id = PacketId::new(self.next_id).unwrap();
         self.next_id = self.next_id.checked_add(1).unwrap_or(1);
         id
+    }
+
+    fn flush_bytes(&mut self) -> usize {
+        let mut bytes = 0;
+        while self.shard.is_dirty() {
+            while let Some(key) = self.shard.poll_dirty() {
+                self.shard.transmit(NOW, key, &mut self.output);
+                bytes += self.output.len();
+                self.output.clear();
+            }
+        }
+        bytes
     }
 
     fn flush(&mut self) -> u64 {
