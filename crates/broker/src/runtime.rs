@@ -1,7 +1,7 @@
 //! The driver: threads, sockets and clocks around the engine.
 //!
 //! One thread a shard, each with a current-thread runtime and everything its connections need; packet, session and write
-//! share a thread. The main thread accepts connections, deals them out, and waits for the signal to stop.
+//! share a thread. The main thread opens the listeners, which the shards accept from, and waits for the signal to stop.
 
 mod arrival;
 mod authenticate;
@@ -235,7 +235,7 @@ async fn serve(
     ended
 }
 
-/// Opens the listeners, says so, and deals out connections until a signal comes.
+/// Opens the listeners, says so, and has the shards accept from them until a signal comes.
 async fn attend(
     shared: &Arc<Shared>,
     mailboxes: &Mailboxes,
@@ -251,14 +251,13 @@ async fn attend(
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Start)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Start)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Start)?;
-    let mut accepting = tokio::task::JoinSet::new();
     for (index, listener) in shared.config.listeners.iter().enumerate() {
         let listening = Listening::bind(index, listener)
             .map_err(|error| RunError::Bind(listener.bind.clone(), error))?;
         // On stdout, for whoever started the broker on port 0.
         println!("listening on {listening}");
         tracing::info!(listener = %listening, "listening");
-        accepting.spawn(listening.accept(Arc::clone(shared), mailboxes.clone()));
+        mailboxes.send(index % mailboxes.len(), Mail::Listen(Box::new(listening)));
     }
     notify::ready();
     let mut look = tokio::time::interval(reload::INTERVAL);

@@ -13,6 +13,7 @@ use weir_engine::Input;
 pub(crate) async fn run(worker: Rc<Worker>) {
     let deadline = Instant::now() + worker.shared.config.timing.shutdown;
     worker.is_ending.set(true);
+    worker.accepting.take();
     worker.handle(worker.now(), Input::Shutdown);
     if timeout_at(deadline, calm(&worker)).await.is_err() {
         tracing::warn!(

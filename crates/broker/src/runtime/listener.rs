@@ -1,10 +1,8 @@
-//! Listening sockets: they accept connections and deal them out to the shards.
+//! Listening sockets: opened by the main thread, accepted from on the shard that has them.
 //!
-//! Nothing is read here, so no client can hold up another one's accept. A unix socket that a broker left behind is taken
-//! over, one that somebody listens on is not; it is removed at the end.
+//! A unix socket that a broker left
+//! behind is taken over, one that somebody listens on is not; it is removed at the end.
 
-use super::Shared;
-use super::mailbox::{Arrival, Mail, Mailboxes};
 use super::peer::Peer;
 use super::stream::Socket;
 use crate::config::{Bind, Listener};
@@ -12,29 +10,38 @@ use socket2::{Domain, SockAddr, Type};
 use std::fmt;
 use std::fs::{self, Permissions};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net as unix;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::net::{TcpListener, UnixListener};
 
 /// Connections the kernel holds for us until they are accepted.
-const BACKLOG: u32 = 4096;
+const BACKLOG: i32 = 4096;
 
-/// Rest after the operating system refused to accept: it is out of something.
-const REST: Duration = Duration::from_millis(100);
-
-/// A socket that listens.
+/// A socket that listens, in no runtime yet.
 pub(crate) struct Listening {
     door: Door,
-    index: usize,
+    /// Its place in the configuration.
+    pub(crate) index: usize,
     scheme: &'static str,
 }
 
 enum Door {
-    Tcp(TcpListener, SocketAddr),
-    Unix(UnixListener, SocketFile),
+    Tcp(net::TcpListener, SocketAddr),
+    Unix(unix::UnixListener, SocketFile),
+}
+
+/// A socket that listens, in the runtime of its shard.
+pub(crate) struct Gate {
+    listener: Accepting,
+    /// Removed when nobody accepts any more.
+    _file: Option<SocketFile>,
+}
+
+enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener),
 }
 
 /// The file of a unix socket, removed with its listener.
@@ -54,33 +61,35 @@ impl Listening {
         })
     }
 
-    /// Accepts connections and deals them out to the shards in turn.
-    pub(crate) async fn accept(self, shared: Arc<Shared>, mailboxes: Mailboxes) {
-        for turn in 0.. {
-            let (socket, peer) = match self.door.accept().await {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, listener = %self, "can't accept a connection");
-                    tokio::time::sleep(REST).await;
-                    continue;
-                }
-            };
-            match shared.doorkeeper.admit() {
-                Ok(place) => {
-                    let arrival = Arrival {
-                        socket,
-                        peer,
-                        listener: self.index,
-                        place,
-                    };
-                    mailboxes.send(turn % mailboxes.len(), Mail::Accepted(Box::new(arrival)));
-                }
-                Err(refusal) => {
-                    shared.tally.refused(refusal.label());
-                    tracing::warn!(%peer, "closed without an answer: {refusal}");
-                }
+    /// Enters this thread's runtime.
+    pub(crate) fn settle(self) -> io::Result<Gate> {
+        let (listener, file) = match self.door {
+            Door::Tcp(listener, _) => (Accepting::Tcp(TcpListener::from_std(listener)?), None),
+            Door::Unix(listener, file) => {
+                let listener = UnixListener::from_std(listener)?;
+                (Accepting::Unix(listener), Some(file))
             }
-        }
+        };
+        Ok(Gate {
+            listener,
+            _file: file,
+        })
+    }
+}
+
+impl Gate {
+    /// The next connection, in this thread's runtime.
+    pub(crate) async fn accept(&self) -> io::Result<(Socket, Peer)> {
+        Ok(match &self.listener {
+            Accepting::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                (Socket::Tcp(stream), Peer::Socket(peer))
+            }
+            Accepting::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                (Socket::Unix(stream), Peer::Unix)
+            }
+        })
     }
 }
 
@@ -95,21 +104,6 @@ impl fmt::Display for Listening {
     }
 }
 
-impl Door {
-    /// The next connection, not yet in any runtime.
-    async fn accept(&self) -> io::Result<(Socket, Peer)> {
-        let (mut socket, peer) = match self {
-            Self::Tcp(listener, _) => {
-                let (stream, peer) = listener.accept().await?;
-                (Socket::Tcp(stream), Peer::Socket(peer))
-            }
-            Self::Unix(listener, _) => (Socket::Unix(listener.accept().await?.0), Peer::Unix),
-        };
-        socket.park()?;
-        Ok((socket, peer))
-    }
-}
-
 impl Drop for SocketFile {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
@@ -117,17 +111,15 @@ impl Drop for SocketFile {
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<Door> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // A restarted broker gets its port back at once.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
     // Small packets leave at once; what is accepted has this from the listener.
-    socket.set_nodelay(true)?;
-    let listener = socket.listen(BACKLOG)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    let listener = net::TcpListener::from(socket);
     let address = listener.local_addr()?;
     Ok(Door::Tcp(listener, address))
 }
@@ -139,14 +131,14 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<Door> {
     socket.bind(&SockAddr::unix(path)?)?;
     let file = SocketFile(path.to_owned());
     fs::set_permissions(path, Permissions::from_mode(mode))?;
-    socket.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX))?;
+    socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    Ok(Door::Unix(UnixListener::from_std(socket.into())?, file))
+    Ok(Door::Unix(socket.into(), file))
 }
 
 fn remove_abandoned(path: &Path) -> io::Result<()> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
+    if is_socket && unix::UnixStream::connect(path).is_err() {
         return fs::remove_file(path);
     }
     Ok(())
@@ -156,16 +148,15 @@ fn remove_abandoned(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn what_is_accepted_does_not_wait_for_more_to_send() {
+    #[test]
+    fn what_is_accepted_does_not_wait_for_more_to_send() {
         let door = bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
-        let Door::Tcp(_, address) = &door else {
+        let Door::Tcp(listener, address) = &door else {
             panic!("it was just made")
         };
         let _client = std::net::TcpStream::connect(address).unwrap();
-        let (Socket::ParkedTcp(stream), _) = door.accept().await.unwrap() else {
-            panic!("it is TCP")
-        };
+        // On loopback a connection is there as soon as its client knows.
+        let (stream, _) = listener.accept().unwrap();
         assert!(stream.nodelay().unwrap());
     }
 }

@@ -1,4 +1,5 @@
-//! What threads send to each other: new connections from the main thread, batches of messages between shards.
+//! What threads send to each other: listening sockets from the main thread, connections and batches of messages between
+//! shards.
 //!
 //! Mail arrives in the order it was sent, one wake a batch, and is read before what clients sent after it: a shard tells the
 //! others before it acknowledges, so whoever acts on an acknowledgement meets its effects on every shard. A mailbox that is
@@ -14,6 +15,7 @@ use weir_codec::{Connect, Decoder};
 use weir_engine::{Instant, Message, MessageNumber, Remote, SessionKey, ShardId, StoreTicket};
 
 use super::doorkeeper::{Admission, Place};
+use super::listener::Listening;
 use super::peer::Peer;
 use super::stream::Socket;
 use super::transport::Transport;
@@ -23,6 +25,8 @@ const CROWDED_BYTES: usize = 16 << 20;
 
 /// Something for a shard's thread.
 pub(crate) enum Mail {
+    /// A socket to accept from.
+    Listen(Box<Listening>),
     /// A client's connection, to begin its handshake.
     Accepted(Box<Arrival>),
     /// A client whose CONNECT belongs to this shard.
@@ -47,7 +51,7 @@ pub(crate) enum Mail {
     End,
 }
 
-/// A connection on its way to the shard that begins with it, parked.
+/// A connection for the shard that begins with it; parked on its way to another.
 pub(crate) struct Arrival {
     pub(crate) socket: Socket,
     pub(crate) peer: Peer,

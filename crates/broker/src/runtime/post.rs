@@ -2,7 +2,7 @@
 //!
 //! One wake a batch. The store's goes first, since what other shards are told may lead to more of the same.
 
-use super::mailbox::{Mail, Mailboxes};
+use super::mailbox::{Arrival, Mail, Mailboxes};
 use super::storage::Storage;
 use std::cell::{Cell, RefCell};
 use weir_engine::{Change, Links, MessageNumber, Remote, SessionKey, ShardId, StoreTicket};
@@ -59,6 +59,16 @@ impl Post {
     /// Tells another shard at once.
     pub(crate) fn send(&self, to: ShardId, mail: Mail) {
         self.mailboxes.send(usize::from(to.0), mail);
+    }
+
+    /// Gives another shard a connection to begin with.
+    pub(crate) fn deal(&self, to: usize, arrival: Arrival) {
+        self.mailboxes.send(to, Mail::Accepted(Box::new(arrival)));
+    }
+
+    /// How many shards there are.
+    pub(crate) fn shards(&self) -> usize {
+        self.mailboxes.len()
     }
 
     /// Whether there is anything to send.

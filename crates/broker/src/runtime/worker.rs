@@ -29,7 +29,7 @@ use std::task::Waker;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::{LocalSet, spawn_local, unconstrained};
+use tokio::task::{JoinSet, LocalSet, spawn_local, unconstrained};
 use tokio::time::sleep_until;
 use weir_auth::Pending;
 use weir_codec::{Decoder, Output, Packet, Utf8};
@@ -75,6 +75,8 @@ pub(crate) struct Worker {
     /// Woken when the last link is gone.
     pub(super) emptied: Notify,
     pub(crate) counted: Counted,
+    /// The tasks that accept connections.
+    pub(super) accepting: RefCell<JoinSet<()>>,
     /// Links that still have a task, those that are closing included.
     pub(super) tasks: Cell<usize>,
     /// Whether nobody is let in any more.
@@ -131,6 +133,7 @@ pub(crate) fn run(start: Start, mailbox: Mailbox) {
         timer_at: Cell::new(None),
         emptied: Notify::new(),
         counted: Counted::default(),
+        accepting: RefCell::default(),
         tasks: Cell::new(0),
         is_ending: Cell::new(false),
         settled,
@@ -147,7 +150,7 @@ async fn live(worker: Rc<Worker>) {
     spawn_local(sweep::run(Rc::clone(&worker)));
     // What restoring the shard asked of others.
     worker.after(worker.now());
-    spawn_local(begin(Rc::clone(&worker)));
+    spawn_local(entrance::begin(Rc::clone(&worker)));
     while let Some(mail) = poll_fn(|cx| worker.mailbox.borrow_mut().poll_receive(cx)).await {
         worker.open_mail(mail);
     }
@@ -156,15 +159,6 @@ async fn live(worker: Rc<Worker>) {
     if let Some(heart) = worker.heart.borrow_mut().take() {
         heart.retire();
     }
-}
-
-/// Lets time begin, and the first connection in, when every shard knows what the others restored.
-async fn begin(worker: Rc<Worker>) {
-    while !worker.shard.borrow().is_settled() {
-        tokio::time::sleep(CROWD_PAUSE).await;
-    }
-    let _ = worker.settled.send(());
-    alarm(worker).await;
 }
 
 /// Flushes once a turn.
@@ -214,10 +208,9 @@ impl Worker {
     fn open_mail(self: &Rc<Self>, mail: Mail) {
         let now = self.now();
         match mail {
-            Mail::Accepted(_) | Mail::Moved(_) if self.is_ending.get() => {}
-            Mail::Accepted(arrival) => {
-                spawn_local(entrance::welcome(Rc::clone(self), *arrival));
-            }
+            Mail::Listen(_) | Mail::Accepted(_) | Mail::Moved(_) if self.is_ending.get() => {}
+            Mail::Listen(listening) => self.listen(*listening),
+            Mail::Accepted(arrival) => self.welcome(*arrival),
             Mail::Moved(moved) => self.adopt(*moved),
             Mail::Remote { from, batch, .. } => {
                 for remote in batch {

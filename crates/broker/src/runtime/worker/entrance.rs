@@ -1,19 +1,66 @@
 //! How a connection becomes a link of this shard: at the door after its handshake, or from the shard that it came to first.
 //!
+//! A listener's shard accepts and deals out what comes to all shards in turn. Nothing is read there before it is dealt
+//! out, so no client can hold up another one's accept.
+//!
 //! A client is at home on one shard, which its CONNECT tells. What was read of it before moves along, so nothing is lost and
 //! nothing read twice.
 
 use super::super::arrival;
 use super::super::link::{self, Link};
+use super::super::listener::{Gate, Listening};
 use super::super::mailbox::{Arrival, Mail, Moved};
-use super::Worker;
+use super::{CROWD_PAUSE, Worker, alarm};
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::task::spawn_local;
+use tokio::time::sleep;
 use weir_codec::Packet;
 use weir_engine::{Instant, ShardId};
 
+/// Rest after the operating system refused to accept: it is out of something.
+const REST: Duration = Duration::from_millis(100);
+
+/// Lets time begin, and the first connection in, when every shard knows what the others restored.
+pub(super) async fn begin(worker: Rc<Worker>) {
+    while !worker.shard.borrow().is_settled() {
+        sleep(CROWD_PAUSE).await;
+    }
+    let _ = worker.settled.send(());
+    alarm(worker).await;
+}
+
+/// Accepts connections and deals them out to the shards in turn, this one first.
+async fn accept(worker: Rc<Worker>, gate: Gate, (listener, name): (usize, String)) {
+    for turn in worker.index.. {
+        let (socket, peer) = match gate.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, listener = name, "can't accept a connection");
+                sleep(REST).await;
+                continue;
+            }
+        };
+        match worker.shared.doorkeeper.admit() {
+            Ok(place) => {
+                let arrival = Arrival {
+                    socket,
+                    peer,
+                    listener,
+                    place,
+                };
+                worker.deal(turn, arrival);
+            }
+            Err(refusal) => {
+                worker.shared.tally.refused(refusal.label());
+                tracing::warn!(%peer, "closed without an answer: {refusal}");
+            }
+        }
+    }
+}
+
 /// The handshake of a new connection; then the link's own task, so that nothing of this one stays.
-pub(super) async fn welcome(worker: Rc<Worker>, arrival: Arrival) {
+async fn meet(worker: Rc<Worker>, arrival: Arrival) {
     let patience = worker.shared.config.timing.handshake;
     let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
     // One deadline for all of it: from the PROXY header to the CONNECT.
@@ -34,6 +81,32 @@ pub(super) async fn welcome(worker: Rc<Worker>, arrival: Arrival) {
 }
 
 impl Worker {
+    /// Accepts from this socket until the shard ends.
+    pub(super) fn listen(self: &Rc<Self>, listening: Listening) {
+        let (index, name) = (listening.index, listening.to_string());
+        match listening.settle() {
+            Ok(gate) => {
+                let accepting = accept(Rc::clone(self), gate, (index, name));
+                self.accepting.borrow_mut().spawn_local(accepting);
+            }
+            Err(error) => tracing::error!(%error, listener = name, "can't wait for connections"),
+        }
+    }
+
+    /// Begins with a new connection.
+    pub(super) fn welcome(self: &Rc<Self>, arrival: Arrival) {
+        spawn_local(meet(Rc::clone(self), arrival));
+    }
+
+    fn deal(self: &Rc<Self>, turn: usize, mut arrival: Arrival) {
+        let to = turn % self.post.shards();
+        if to == self.index {
+            self.welcome(arrival);
+        } else if arrival.socket.park().is_ok() {
+            self.post.deal(to, arrival);
+        }
+    }
+
     /// Takes a link's transport away to its home shard.
     pub(crate) fn send_home(&self, to: ShardId, moved: Moved) {
         self.post.send(to, Mail::Moved(Box::new(moved)));
