@@ -149,7 +149,9 @@ impl Retained {
         if let Some(old) = self.tree.insert(topic.clone(), entry) {
             if old.stamp >= stamp && !fault!(StampIgnored) {
                 timers.clear(timer);
-                let topic = old.message.as_ref().map_or(topic, |it| it.topic.clone());
+                // A deletion's topic is a copy of its own, so that nothing of the late message stays.
+                let kept = old.message.as_ref();
+                let topic = kept.map_or_else(|| topic.detached(), |it| it.topic.clone());
                 self.tree.insert(topic, old);
                 return false;
             }
