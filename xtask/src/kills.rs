@@ -10,7 +10,8 @@ use crate::shell::{self, Failure};
 /// Runs the kill tests with so many kills each.
 pub(crate) fn run(kills: Option<&str>) -> Result<(), Failure> {
     let kills = kills.unwrap_or("1000");
-    let arguments = "test --release --package weir-tests --test kills -- --nocapture --test-threads 2";
+    let arguments =
+        "test --release --package weir-tests --test kills -- --nocapture --test-threads 2";
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(arguments.split_whitespace())

@@ -1,7 +1,6 @@
 //! Listening sockets: opened by the main thread, accepted from on the shard that has them.
 //!
-//! A unix socket that a broker left
-//! behind is taken over, one that somebody listens on is not; it is removed at the end.
+//! A unix socket that a broker left behind is taken over, one that somebody listens on is not; it is removed at the end.
 
 use super::peer::Peer;
 use super::stream::Socket;
