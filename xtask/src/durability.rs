@@ -30,15 +30,17 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure
     shell::run(compare.arg("--write").arg(page))
 }
 
-/// Queues a million messages, kills Weir and starts it again; prints what that takes. The arguments go to
+/// Queues a million messages, ends Weir and mosquitto and starts them again; prints what that takes. The arguments go to
 /// `weir-bench recovery`.
 pub(crate) fn recovery(arguments: impl Iterator<Item = String>) -> Result<(), Failure> {
     let built = crate::bench::build()?;
+    setup::debian_packages(&[("mosquitto", crate::bench::has_mosquitto())])?;
     let mut recovery = Command::new(built.join("weir-bench"));
     recovery
         .arg("recovery")
         .arg("--weir")
-        .arg(built.join("weir"));
+        .arg(built.join("weir"))
+        .args(["--mosquitto", crate::bench::mosquitto()]);
     shell::run(recovery.arg("--scratch").arg(scratch()).args(arguments))
 }
 

@@ -6,6 +6,8 @@
 use crate::address::Address;
 use crate::scenario::Scenario;
 use crate::trust;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -344,6 +346,16 @@ impl Running {
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Ends it in order, with SIGTERM.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub(crate) fn end(&mut self) -> io::Result<()> {
+        let process = Pid::from_raw(self.child.id().cast_signed());
+        kill(process, Signal::SIGTERM)?;
+        self.child.wait().map(drop)
     }
 
     fn wait(&self) -> io::Result<()> {

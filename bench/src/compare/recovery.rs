@@ -1,8 +1,8 @@
-//! A broker with very much to keep: killed, and started again.
+//! A broker with very much to keep: ended, and started again.
 //!
 //! It queues messages for sessions that are away, is killed with SIGKILL, and is timed until it accepts connections again.
 //! Then the sessions come back for what is theirs, and a retained topic is overwritten again and again; what the directory
-//! holds is counted before and after.
+//! holds is counted before and after. mosquitto is ended in order: only then it writes what it has.
 
 use super::brokers::{Broker, Programs, Running};
 use crate::process::Process;
@@ -46,23 +46,32 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let local = LocalSet::new();
-    local.block_on(&runtime, Trial::new(arguments)?.run())
+    let mut is_whole = true;
+    for broker in [Broker::WeirSync, Broker::MosquittoPersistent] {
+        if broker.is_among(&arguments.programs) {
+            println!("{}", broker.title());
+            let trial = Trial::new(arguments, broker)?;
+            is_whole &= LocalSet::new().block_on(&runtime, trial.run())?;
+        }
+    }
+    Ok(is_whole)
 }
 
-/// One broker, killed and started again.
+/// One broker, ended and started again.
 struct Trial<'a> {
     arguments: &'a Arguments,
+    broker: Broker,
     folder: PathBuf,
     running: Running,
 }
 
 impl<'a> Trial<'a> {
-    fn new(arguments: &'a Arguments) -> io::Result<Self> {
+    fn new(arguments: &'a Arguments, broker: Broker) -> io::Result<Self> {
         let folder = arguments.scratch.join("recovery");
-        let running = Broker::WeirSync.start(&arguments.programs, &folder)?;
+        let running = broker.start(&arguments.programs, &folder)?;
         Ok(Self {
             arguments,
+            broker,
             folder,
             running,
         })
@@ -84,7 +93,7 @@ impl<'a> Trial<'a> {
         let queued = self.again("queued, restarted")?;
         let messages = account.acknowledged();
         let each = queued.saturating_sub(alone) as f64 / messages as f64;
-        println!("memory of a queued message, whose payload is on disk: {each:.0} B");
+        println!("memory of a queued message: {each:.0} B");
         let whole = queued as f64 / messages as f64;
         println!("  with its share of all else, sessions included: {whole:.0} B");
 
@@ -119,13 +128,16 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Kills it, starts it again, and returns its memory then.
+    /// Ends it, starts it again, and returns its memory then.
     fn again(&mut self, what: &str) -> io::Result<u64> {
         let port = self.running.port();
-        self.running.kill();
+        match self.broker.is_weir() {
+            true => self.running.kill(),
+            false => self.running.end()?,
+        }
         let begun = Instant::now();
-        self.running =
-            Broker::WeirSync.start_again(&self.arguments.programs, &self.folder, port)?;
+        let programs = &self.arguments.programs;
+        self.running = self.broker.start_again(programs, &self.folder, port)?;
         let took = begun.elapsed();
         let process = self.process();
         println!(
