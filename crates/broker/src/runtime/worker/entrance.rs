@@ -101,9 +101,13 @@ impl Worker {
     fn deal(self: &Rc<Self>, turn: usize, mut arrival: Arrival) {
         let to = turn % self.post.shards();
         if to == self.index {
-            self.welcome(arrival);
-        } else if arrival.socket.park().is_ok() {
-            self.post.deal(to, arrival);
+            return self.welcome(arrival);
+        }
+        match arrival.socket.park() {
+            Ok(()) => self.post.deal(to, arrival),
+            Err(error) => {
+                tracing::warn!(%error, peer = %arrival.peer, "can't hand a connection over");
+            }
         }
     }
 
