@@ -4,6 +4,8 @@
 //! `WEIR_LOG` overrides the configured level with a filter (`debug`, `warn,weir::runtime=trace`), so that a running
 //! system's log can be turned up without touching its configuration.
 
+mod line;
+
 use std::env::{self, VarError};
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -15,6 +17,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{Log, LogFormat, LogLevel};
+
+use line::Line;
 
 const VARIABLE: &str = "WEIR_LOG";
 
@@ -97,7 +101,8 @@ where
         .with_writer(writer)
         .with_ansi(colour);
     match format {
-        LogFormat::Text => Box::new(lines.with_target(false).finish()),
+        LogFormat::Text if colour => Box::new(lines.with_target(false).finish()),
+        LogFormat::Text => Box::new(lines.event_format(Line).finish()),
         LogFormat::Json => Box::new(
             lines
                 .json()
@@ -117,23 +122,27 @@ mod tests {
 
     /// What is written when one line of each level is logged.
     fn logged(format: LogFormat, directives: &str, level: LogLevel) -> String {
-        let written = Arc::new(Mutex::new(Vec::new()));
-        let subscriber = subscriber(
-            format,
-            filter(directives, level).unwrap(),
-            false,
-            Shared(written.clone()),
-        );
-        tracing::subscriber::with_default(subscriber, || {
+        let log = || {
             tracing::debug!("a packet");
             tracing::info!(client_id = "sensor \"7\"\n", "connected");
             tracing::warn!("refused");
-        });
+        };
+        let filter = filter(directives, level).unwrap();
+        written_by(log, |out| subscriber(format, filter, false, out))
+    }
+
+    /// What a subscriber writes of what is logged meanwhile.
+    pub(super) fn written_by(
+        log: impl FnOnce(),
+        subscriber: impl FnOnce(Shared) -> Box<dyn Subscriber + Send + Sync>,
+    ) -> String {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        tracing::subscriber::with_default(subscriber(Shared(written.clone())), log);
         String::from_utf8(written.lock().unwrap().clone()).unwrap()
     }
 
     #[derive(Clone)]
-    struct Shared(Arc<Mutex<Vec<u8>>>);
+    pub(super) struct Shared(Arc<Mutex<Vec<u8>>>);
 
     impl io::Write for Shared {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
