@@ -45,7 +45,7 @@ async fn accept(listener: TcpListener) -> io::Result<()> {
 
 async fn serve(stream: TcpStream) -> Result<(), Box<dyn Error>> {
     let config = HandshakeConfig {
-        paths: vec!["/".to_owned()],
+        paths: ["/".to_owned()].into(),
         allow_missing_subprotocol: true,
         max_header_bytes: 32 * 1024,
         ..HandshakeConfig::default()

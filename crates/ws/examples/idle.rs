@@ -109,7 +109,7 @@ async fn accept(
 /// The handshake, in a task of its own: what it needs is freed before the connection's task begins.
 async fn open(stream: TcpStream, shard: Rc<Shard>) {
     let config = HandshakeConfig {
-        paths: vec!["/".to_owned()],
+        paths: ["/".to_owned()].into(),
         allow_missing_subprotocol: false,
         max_header_bytes: 32 * 1024,
         ..HandshakeConfig::default()

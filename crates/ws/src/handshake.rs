@@ -11,6 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{poll_fn, ready};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,11 +41,11 @@ const MQTT_CONNECT: u8 = 0x10;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
-/// What is accepted.
+/// What is accepted. A clone shares its lists.
 #[derive(Debug, Clone)]
 pub struct HandshakeConfig {
     /// Where a WebSocket may be opened; compared exactly with the path, without the query string.
-    pub paths: Vec<String>,
+    pub paths: Arc<[String]>,
     /// Whether a client may offer no subprotocol at all, against [MQTT-6.0.0-3].
     pub allow_missing_subprotocol: bool,
     /// The largest request line and headers together.
@@ -52,7 +53,7 @@ pub struct HandshakeConfig {
     /// How long the peer may take until the stream is a WebSocket; plain HTTP ends after it too.
     pub timeout: Duration,
     /// The pages that may connect; requests without an `Origin` don't come from one.
-    pub allowed_origins: Vec<AllowedOrigin>,
+    pub allowed_origins: Arc<[AllowedOrigin]>,
     /// Whose refusal is told by a close code, after an upgrade, instead of by HTTP.
     pub refuse_after_upgrade: RefuseAfterUpgrade,
 }
@@ -121,11 +122,11 @@ impl<S> Accepted<S> {
 impl Default for HandshakeConfig {
     fn default() -> Self {
         Self {
-            paths: vec!["/".to_owned(), "/mqtt".to_owned()],
+            paths: ["/".to_owned(), "/mqtt".to_owned()].into(),
             allow_missing_subprotocol: false,
             max_header_bytes: 40 * 1024,
             timeout: Duration::from_secs(10),
-            allowed_origins: vec![AllowedOrigin::SameHost],
+            allowed_origins: [AllowedOrigin::SameHost].into(),
             refuse_after_upgrade: RefuseAfterUpgrade::Never,
         }
     }

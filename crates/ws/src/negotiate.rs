@@ -139,7 +139,7 @@ fn check_path(request: &Request<()>, config: &HandshakeConfig) -> Result<(), Ref
     }
     Err(Refusal::UnknownPath {
         path: quote(path.as_bytes()),
-        supported: config.paths.clone(),
+        supported: config.paths.to_vec(),
     })
 }
 

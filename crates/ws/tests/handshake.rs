@@ -483,7 +483,7 @@ async fn a_page_of_another_host_is_refused_and_named() {
     refused(&from_page("null"), 403, "`allowed_origins`").await;
     upgraded_with(&from_page("http://localhost:8083"), "mqtt").await;
     let listed = HandshakeConfig {
-        allowed_origins: vec![AllowedOrigin::Exactly("https://app.example".to_owned())],
+        allowed_origins: [AllowedOrigin::Exactly("https://app.example".to_owned())].into(),
         ..config()
     };
     let (answer, outcome) = answer_to(&listed, &from_page("https://app.example")).await;

@@ -35,7 +35,7 @@ const UPGRADE: &[u8] = b"GET /mqtt HTTP/1.1\r\nHost: localhost\r\nConnection: ke
 async fn served(request: &[u8]) -> (Vec<u8>, bool) {
     let (mut peer, stream) = duplex(1 << 20);
     let config = HandshakeConfig {
-        paths: vec!["/".to_owned(), "/mqtt".to_owned()],
+        paths: ["/".to_owned(), "/mqtt".to_owned()].into(),
         allow_missing_subprotocol: request.len().is_multiple_of(2),
         max_header_bytes: 16 << 10,
         ..HandshakeConfig::default()

@@ -4,6 +4,7 @@
 //! certificate, or one that expects a proxy and trusts none.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use weir_engine::SlowReader;
 use weir_ws::{AllowedOrigin, RefuseAfterUpgrade};
@@ -31,11 +32,11 @@ pub(crate) struct Listener {
     /// The files of TLS; there exactly if the protocol has it.
     pub(crate) certificates: Option<Certificates>,
     /// The paths on which an upgrade is accepted; never empty.
-    pub(crate) paths: Vec<String>,
+    pub(crate) paths: Arc<[String]>,
     /// Whether an upgrade that offers no subprotocol is accepted, against [MQTT-6.0.0-3].
     pub(crate) allow_missing_subprotocol: bool,
     /// The pages that may connect.
-    pub(crate) allowed_origins: Vec<AllowedOrigin>,
+    pub(crate) allowed_origins: Arc<[AllowedOrigin]>,
     /// Whose refusal is told by a close code instead of by HTTP.
     pub(crate) refuse_after_upgrade: RefuseAfterUpgrade,
     /// Whose word counts for where a client is.
@@ -104,9 +105,9 @@ impl Listener {
             socket_mode,
             protocol,
             certificates,
-            paths: paths(section),
+            paths: paths(section).into(),
             allow_missing_subprotocol: section.boolean("allow_missing_subprotocol", false),
-            allowed_origins: origins(section),
+            allowed_origins: origins(section).into(),
             refuse_after_upgrade: refuse_after_upgrade(section),
             trusted_proxies,
             proxy_protocol,

@@ -55,7 +55,7 @@ fn every_listener_has_its_own_settings() {
         (one.bind.to_string().as_str(), &one.paths[..]),
         ("[::1]:1", &["/x".to_owned()][..])
     );
-    assert_eq!(two.paths, ["/", "/mqtt"]);
+    assert_eq!(two.paths[..], ["/", "/mqtt"]);
     assert!(two.allow_missing_subprotocol && !one.allow_missing_subprotocol);
 }
 

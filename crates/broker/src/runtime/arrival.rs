@@ -15,11 +15,10 @@ use super::tls;
 use super::transport::Transport;
 use super::turn_away::{answer_in_clear, turn_away};
 use crate::config::Listener;
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{Instant as Deadline, timeout_at};
 use weir_admin::{Health, Metrics, Source};
@@ -87,7 +86,7 @@ pub(crate) async fn receive(
         certificate: RefCell::default(),
         is_encrypted: Cell::new(false),
     };
-    let turned = match Box::pin(door.pass(arrival.socket, deadline)).await {
+    let turned = match door.pass(arrival.socket, deadline).await {
         Ok(arrived) => return arrived,
         Err(turned) => turned,
     };
@@ -209,11 +208,11 @@ impl Door<'_> {
     ) -> Result<Option<Arrived>, Turned> {
         let listener = self.listener;
         let config = HandshakeConfig {
-            paths: listener.paths.clone(),
+            paths: Arc::clone(&listener.paths),
             allow_missing_subprotocol: listener.allow_missing_subprotocol,
             max_header_bytes: self.shared.config.limits.max_header_bytes,
             timeout: deadline.saturating_duration_since(Deadline::now()),
-            allowed_origins: listener.allowed_origins.clone(),
+            allowed_origins: Arc::clone(&listener.allowed_origins),
             refuse_after_upgrade: listener.refuse_after_upgrade,
         };
         match weir_ws::handshake(stream, &config, self).await {
@@ -222,7 +221,7 @@ impl Door<'_> {
                 let (parts, ()) = accepted.request.into_parts();
                 let presented = Presented {
                     query: parts.uri.query().map(str::to_owned),
-                    headers: wanted(&parts.headers),
+                    headers: parts.headers,
                     origin_is_listed,
                     ..self.presented()
                 };
@@ -337,16 +336,6 @@ impl Source for Door<'_> {
         let is_shown = self.listener.metrics;
         is_shown.then(|| tally::metrics(self.shared))
     }
-}
-
-/// The headers that providers may want to see.
-fn wanted(headers: &HeaderMap) -> HeaderMap {
-    let wanted = [AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL];
-    let headers = headers.iter();
-    headers
-        .filter(|(name, _)| wanted.contains(name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
 }
 
 impl Turned {

@@ -1,7 +1,7 @@
 //! Between the engine, which asks who a client is, and the providers, which know.
 //!
-//! Each question is a task of its own on the shard's thread; it waits without holding anything up. The answer goes back as an
-//! input, even if the client is gone by then: the engine knows.
+//! What is known at once is answered at once. Any other question is a task of its own on the shard's thread; it waits
+//! without holding anything up. The answer goes back as an input, even if the client is gone by then: the engine knows.
 
 use super::crowd::Excess;
 use super::link::Link;
@@ -10,10 +10,11 @@ use crate::config::{Config, Provider as Configured};
 use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Instant, SystemTime};
+use tokio::task::spawn_local;
 use weir_auth::{
-    Admission, AuthError, Certificate, Chain, Judgement, Jwt, Password, Presented, Provider,
-    Webhook,
+    Admission, AuthError, Certificate, Chain, Judgement, Jwt, Password, Provider, Webhook,
 };
 use weir_engine::{ConnectionKey, Credentials, Grant, Input, Instant as Moment, Refusal};
 
@@ -45,18 +46,18 @@ pub(crate) fn chain(config: &Config) -> Result<Chain, AuthError> {
 }
 
 /// Finds out who a client is.
-pub(crate) async fn judge(
-    worker: Rc<Worker>,
-    connection: ConnectionKey,
-    credentials: Box<Credentials>,
-) {
+pub(crate) fn judge(worker: &Rc<Worker>, connection: ConnectionKey, credentials: Box<Credentials>) {
     let link = worker.link(connection);
     let presented = link.and_then(|link| link.take_presented());
-    // Who authenticates again shows nothing but its AUTH.
-    let presented = presented.unwrap_or_else(|| Box::new(Presented::default()));
-    let chain = &worker.shared.providers;
-    let judgement = chain.authenticate(&credentials, &presented).await;
-    tell(&worker, connection, judgement);
+    let shared = Arc::clone(&worker.shared);
+    answer(worker, connection, async move {
+        // Who authenticates again shows nothing but its AUTH.
+        let presented = presented.unwrap_or_default();
+        shared
+            .providers
+            .authenticate(&credentials, &presented)
+            .await
+    });
 }
 
 /// An admitted client is one of its user's connections, if they may have one more.
@@ -84,13 +85,39 @@ fn seat(
 }
 
 /// Goes on with an enhanced authentication.
-pub(crate) async fn respond(worker: Rc<Worker>, connection: ConnectionKey, data: Bytes) {
+pub(crate) fn respond(worker: &Rc<Worker>, connection: ConnectionKey, data: Bytes) {
     let pending = worker.pending.borrow_mut().remove(&connection);
-    let judgement = match pending {
-        Some(pending) => worker.shared.providers.respond(pending, data).await,
-        None => Judgement::Decided(Err(Refusal::AuthenticationUnavailable)),
-    };
-    tell(&worker, connection, judgement);
+    let shared = Arc::clone(&worker.shared);
+    answer(worker, connection, async move {
+        match pending {
+            Some(pending) => shared.providers.respond(pending, data).await,
+            None => Judgement::Decided(Err(Refusal::AuthenticationUnavailable)),
+        }
+    });
+}
+
+/// Tells the shard what comes of a question, now if nobody has to be waited for.
+fn answer(
+    worker: &Rc<Worker>,
+    connection: ConnectionKey,
+    question: impl Future<Output = Judgement> + 'static,
+) {
+    let mut question = Box::pin(question);
+    let mut unawaited = Context::from_waker(Waker::noop());
+    if let Poll::Ready(judgement) = question.as_mut().poll(&mut unawaited) {
+        return tell(worker, connection, judgement);
+    }
+    let worker = Rc::clone(worker);
+    // Polled again there, it wakes its task.
+    spawn_local(async move {
+        let judgement = question.await;
+        let link = worker.link(connection);
+        tell(&worker, connection, judgement);
+        // It was not read from meanwhile.
+        if let Some(link) = link {
+            link.wake();
+        }
+    });
 }
 
 fn tell(worker: &Rc<Worker>, connection: ConnectionKey, judgement: Judgement) {
@@ -111,9 +138,6 @@ fn tell(worker: &Rc<Worker>, connection: ConnectionKey, judgement: Judgement) {
         }
     };
     worker.handle(now, input);
-    if let Some(link) = link {
-        link.wake();
-    }
 }
 
 fn grant(now: Moment, admission: Admission) -> Grant {

@@ -404,16 +404,8 @@ impl Worker {
             Effect::Authenticate {
                 connection,
                 credentials,
-            } => {
-                spawn_local(authenticate::judge(
-                    Rc::clone(self),
-                    connection,
-                    credentials,
-                ));
-            }
-            Effect::Respond { connection, data } => {
-                spawn_local(authenticate::respond(Rc::clone(self), connection, data));
-            }
+            } => authenticate::judge(self, connection, credentials),
+            Effect::Respond { connection, data } => authenticate::respond(self, connection, data),
             Effect::Move {
                 connection,
                 to,

@@ -70,7 +70,7 @@ impl Answer {
 
 pub(crate) fn config() -> HandshakeConfig {
     HandshakeConfig {
-        paths: vec!["/".to_owned(), "/mqtt".to_owned()],
+        paths: ["/".to_owned(), "/mqtt".to_owned()].into(),
         allow_missing_subprotocol: false,
         max_header_bytes: 33 * 1024,
         ..HandshakeConfig::default()

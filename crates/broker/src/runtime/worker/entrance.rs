@@ -59,25 +59,25 @@ async fn accept(worker: Rc<Worker>, gate: Gate, (listener, name): (usize, String
     }
 }
 
-/// The handshake of a new connection; then the link's own task, so that nothing of this one stays.
-async fn meet(worker: Rc<Worker>, arrival: Arrival) {
+/// The handshake of a new connection.
+async fn meet(worker: Rc<Worker>, arrival: Arrival) -> Option<Rc<Link>> {
     let patience = worker.shared.config.timing.handshake;
     let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
     // One deadline for all of it: from the PROXY header to the CONNECT.
     let deadline = worker.now().plus_millis(patience);
     let until = worker.shared.clock.system(deadline);
-    if let Some(arrived) = arrival::receive(&worker.shared, arrival, until).await
-        && !worker.is_ending.get()
-    {
-        let link = Link::new(
-            arrived.transport,
-            arrived.admission,
-            arrived.peer,
-            Some(arrived.presented),
-            worker.decoder(),
-        );
-        worker.open(link, deadline);
+    let arrived = arrival::receive(&worker.shared, arrival, until).await?;
+    if worker.is_ending.get() {
+        return None;
     }
+    let link = Link::new(
+        arrived.transport,
+        arrived.admission,
+        arrived.peer,
+        Some(arrived.presented),
+        worker.decoder(),
+    );
+    Some(worker.open(link, deadline))
 }
 
 impl Worker {
@@ -95,7 +95,15 @@ impl Worker {
 
     /// Begins with a new connection.
     pub(super) fn welcome(self: &Rc<Self>, arrival: Arrival) {
-        spawn_local(meet(Rc::clone(self), arrival));
+        let worker = Rc::clone(self);
+        // On the heap by itself: of the handshake nothing stays in the link's task.
+        let meeting = Box::pin(meet(Rc::clone(self), arrival));
+        spawn_local(async move {
+            let link = meeting.await;
+            if let Some(link) = link {
+                link::drive(worker, link).await;
+            }
+        });
     }
 
     fn deal(self: &Rc<Self>, turn: usize, mut arrival: Arrival) {
@@ -120,6 +128,7 @@ impl Worker {
         weir_codec::Decoder::server(self.shared.config.limits.max_unauthenticated_packet_bytes)
     }
 
+    /// The shard knows the link from now on; somebody has to drive it.
     fn open(self: &Rc<Self>, link: Link, deadline: Instant) -> Rc<Link> {
         let now = self.now();
         let key = self.shard.borrow_mut().open(now, deadline);
@@ -132,7 +141,6 @@ impl Worker {
         let link = Rc::new(link);
         self.links.borrow_mut().insert(key, Rc::clone(&link));
         self.tasks.set(self.tasks.get() + 1);
-        spawn_local(link::drive(Rc::clone(self), Rc::clone(&link)));
         self.after(now);
         link
     }
@@ -152,6 +160,7 @@ impl Worker {
             moved.decoder,
         );
         let link = self.open(link, moved.deadline);
+        spawn_local(link::drive(Rc::clone(self), Rc::clone(&link)));
         self.packet(self.now(), link.key(), Packet::Connect(moved.connect));
     }
 }
