@@ -30,11 +30,11 @@ impl Filters {
         self.own.len() + self.shared.len()
     }
 
-    /// Adds a filter that is in the tree.
-    pub(crate) fn insert(&mut self, filter: &TopicFilter, tree: &Tree) {
+    /// Adds a filter that is in the tree, where it has this id.
+    pub(crate) fn insert(&mut self, filter: &TopicFilter, id: FilterId) {
         if filter.share_name().is_some() {
             self.shared.insert(filter.clone());
-        } else if let Some(id) = tree.id(filter) {
+        } else {
             self.own.insert(id);
         }
     }
@@ -48,10 +48,14 @@ impl Filters {
         }
     }
 
-    /// Takes one of them out, while it is still in the tree.
-    pub(crate) fn pop(&mut self, tree: &Tree) -> Option<TopicFilter> {
-        let own = self.own.pop().and_then(|id| tree.filter(id));
-        own.or_else(|| self.shared.pop())
+    /// Takes one of those out that are not shared.
+    pub(crate) fn pop_own(&mut self) -> Option<FilterId> {
+        self.own.pop()
+    }
+
+    /// Takes one of those out that are shared.
+    pub(crate) fn pop_shared(&mut self) -> Option<TopicFilter> {
+        self.shared.pop()
     }
 
     pub(crate) fn iter(&self, tree: &Tree) -> impl Iterator<Item = TopicFilter> {
@@ -154,7 +158,7 @@ mod tests {
                 expected.remove(&filter);
             } else {
                 tree.insert(&filter, key, subscription);
-                filters.insert(&filter, &tree);
+                filters.insert(&filter, tree.id(&filter).unwrap());
                 expected.insert(filter);
             }
             assert_eq!(filters.len(), expected.len());
@@ -163,10 +167,15 @@ mod tests {
             let shared = filters.shared().all(|it| it.share_name().is_some());
             assert!(shared);
         }
-        while let Some(filter) = filters.pop(&tree) {
+        while let Some(id) = filters.pop_own() {
+            assert!(expected.remove(&tree.filter(id).unwrap()));
+            assert!(tree.remove_by_id(id, key).is_some());
+        }
+        while let Some(filter) = filters.pop_shared() {
             assert!(tree.remove(&filter, key).is_some());
             assert!(expected.remove(&filter));
         }
+        assert!(tree.is_empty());
         assert!(expected.is_empty());
     }
 }

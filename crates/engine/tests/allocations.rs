@@ -1,5 +1,5 @@
 //! What a delivery asks of the heap on the steady path: nothing with QoS 0, however many messages and subscribers; what is
-//! allocated belongs to the message, once for all who get it.
+//! allocated belongs to the message, once for all who get it. And what a client that only comes and goes asks of it.
 
 #[path = "../benches/parts/mod.rs"]
 mod parts;
@@ -47,4 +47,10 @@ fn decoding_and_routing_allocate_nothing() {
     for part in ["decode a PUBLISH", "route one of 10,000 filters"] {
         assert_eq!(allocations_of_a_turn(part).0, 0, "{part}");
     }
+}
+
+#[test]
+fn a_visit_allocates_what_its_session_is_made_of() {
+    let (visit, _) = allocations_of_a_turn("connect, subscribe, disconnect");
+    assert!(visit <= 12, "{visit} allocations");
 }

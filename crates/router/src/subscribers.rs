@@ -101,8 +101,13 @@ impl<K: Copy + Eq + Hash, V> Subscribers<K, V> {
         }
     }
 
-    pub(crate) fn remove(&mut self, filter: &TopicFilter, key: K, hashing: &Hashing) -> Option<V> {
-        match (core::mem::take(self), filter.share_name()) {
+    pub(crate) fn remove(
+        &mut self,
+        share_name: Option<&str>,
+        key: K,
+        hashing: &Hashing,
+    ) -> Option<V> {
+        match (core::mem::take(self), share_name) {
             (Self::One([(other, value)]), None) if other == key => Some(value),
             (Self::Many(mut many), share_name) => {
                 let removed = match share_name {

@@ -86,11 +86,12 @@ impl<K: Copy + Eq + Hash, V> SubscriptionTree<K, V> {
     /// Ends a subscription and returns its value.
     pub fn remove(&mut self, filter: &TopicFilter, key: K) -> Option<V> {
         let id = self.find(filter)?;
-        let subscribers = &mut self.nodes.get_mut(id)?.subscribers;
-        let removed = subscribers.remove(filter, key, &self.hashing)?;
-        self.len -= 1;
-        self.prune(id);
-        Some(removed)
+        self.remove_at(id, filter.share_name(), key)
+    }
+
+    /// The same for a filter by its id, which costs no look at its text.
+    pub fn remove_by_id(&mut self, id: FilterId, key: K) -> Option<V> {
+        self.remove_at(id.0, None, key)
     }
 
     /// The value of a subscription.
@@ -124,7 +125,12 @@ impl<K: Copy + Eq + Hash, V> SubscriptionTree<K, V> {
 
     /// Everyone who has exactly this filter, shared subscriptions aside.
     pub fn subscribers(&self, filter: &TopicFilter) -> &[(K, V)] {
-        let node = self.find(filter).and_then(|id| self.nodes.get(id));
+        self.id(filter).map_or(&[], |id| self.subscribers_by_id(id))
+    }
+
+    /// The same for a filter by its id.
+    pub fn subscribers_by_id(&self, id: FilterId) -> &[(K, V)] {
+        let node = self.nodes.get(id.0);
         node.map_or(&[], |node| node.subscribers.each())
     }
 
@@ -186,6 +192,14 @@ impl<K: Copy + Eq + Hash, V> SubscriptionTree<K, V> {
     /// Nodes and distinct levels held, which is what the tree's memory is made of.
     pub fn footprint(&self) -> (usize, usize) {
         (self.nodes.len(), self.levels.len())
+    }
+
+    fn remove_at(&mut self, id: u32, share_name: Option<&str>, key: K) -> Option<V> {
+        let subscribers = &mut self.nodes.get_mut(id)?.subscribers;
+        let removed = subscribers.remove(share_name, key, &self.hashing)?;
+        self.len -= 1;
+        self.prune(id);
+        Some(removed)
     }
 
     /// After everything below `id` was seen: the nearest `+` branch still to see, or `NONE` at the root.

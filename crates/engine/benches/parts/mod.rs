@@ -1,15 +1,15 @@
-//! The parts of the way of a PUBLISH, each ready to be done again and again: for the benchmark, which times them, and for
-//! the tests that count their instructions and allocations.
+//! The parts of the way of a PUBLISH, and the whole of a short visit, each ready to be done again and again: for the
+//! benchmark, which times them, and for the tests that count their instructions and allocations.
 
 use bytes::Bytes;
 use std::sync::Arc;
 use weir_codec::{
-    Ack, Connect, Decoder, Delivery, Output, Packet, PacketId, Properties, Publish, PublishFrame,
-    PublishHead, Qos, Segment, Subscribe, SubscribeFilters, SubscriptionOptions, TopicFilter,
-    TopicName, Utf8, Version,
+    Ack, Connect, Decoder, Delivery, Disconnect, Output, Packet, PacketId, Properties, Publish,
+    PublishFrame, PublishHead, Qos, ReasonCode, Segment, Subscribe, SubscribeFilters,
+    SubscriptionOptions, TopicFilter, TopicName, Utf8, Version,
 };
 use weir_engine::{
-    AllowAll, ConnectionKey, Effect, Grant, Input, Instant, Settings, Shard, ShardId,
+    AllowAll, ConnectionKey, Effect, Grant, Input, Instant, Lost, Settings, Shard, ShardId,
 };
 use weir_router::{Matched, SubscriptionTree};
 
@@ -20,7 +20,7 @@ pub(crate) type Part = Box<dyn FnMut()>;
 pub(crate) type Entry = (&'static str, u64, fn() -> Part);
 
 /// Every part.
-pub(crate) const PARTS: [Entry; 11] = [
+pub(crate) const PARTS: [Entry; 12] = [
     ("decode a PUBLISH", BATCH, decode),
     ("route one of 10,000 filters", 1, route),
     ("encode a PUBLISH", 1, encode),
@@ -42,6 +42,7 @@ pub(crate) const PARTS: [Entry; 11] = [
         from_bytes(SUBSCRIBERS, "$share/s/bench/0000")
     }),
     ("replay a retained message", RETAINED, replay),
+    ("connect, subscribe, disconnect", 1, visit),
 ];
 
 const BATCH: u64 = 16;
@@ -99,6 +100,52 @@ fn from_bytes(subscribers: u64, filter: &str) -> Part {
         }
         assert_eq!(hub.flush(), subscribers.min(BATCH));
     })
+}
+
+/// A client that comes, subscribes to something of its own and goes, among others who stay.
+fn visit() -> Part {
+    let mut hub = Hub::new(SUBSCRIBERS, Qos::AtMostOnce, TOPIC);
+    let bytes = encoded(&[
+        connect("visitor"),
+        subscribe("of/visitor", SubscriptionOptions::default()),
+        Packet::Disconnect(Disconnect {
+            reason: ReasonCode::Success,
+            properties: Properties::default(),
+        }),
+    ]);
+    Box::new(move || {
+        let connection = hub.shard.open(NOW, NOW.plus_millis(1000));
+        let mut decoder = Decoder::server(1 << 20);
+        decoder.push(bytes.clone());
+        let mut answers = 0;
+        while let Some(packet) = decoder.next_packet().unwrap() {
+            let mut input = Some(Input::Packet { connection, packet });
+            while let Some(next) = input.take() {
+                hub.shard.handle(NOW, next);
+                input = reaction(&mut hub.shard);
+            }
+            answers += hub.flush();
+        }
+        assert_eq!(answers, 2, "CONNACK and SUBACK");
+    })
+}
+
+/// What the runtime says to what the shard asks of it.
+fn reaction(shard: &mut Shard) -> Option<Input> {
+    while let Some(effect) = shard.poll_effect() {
+        match effect {
+            Effect::Authenticate { connection, .. } => {
+                let answer = Ok(Grant::new(Arc::new(AllowAll)));
+                return Some(Input::Authenticated { connection, answer });
+            }
+            Effect::Close { connection, .. } => {
+                let lost = Lost::Closed;
+                return Some(Input::Closed { connection, lost });
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 fn encoded(packets: &[Packet]) -> Bytes {

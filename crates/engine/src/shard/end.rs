@@ -199,10 +199,8 @@ impl Shard {
         self.timers.clear(session.timer);
         self.by_client_id.remove(&session.client_id);
         self.forget_session(&session);
-        while !fault!(SubscriptionsLeftBehind)
-            && let Some(filter) = session.subscriptions.pop(&self.subscriptions)
-        {
-            self.unsubscribe(key, &filter, false);
+        if !fault!(SubscriptionsLeftBehind) {
+            self.unsubscribe_all(key, &mut session.subscriptions);
         }
         self.publish_will(now, key, session.will);
     }

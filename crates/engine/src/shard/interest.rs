@@ -6,6 +6,7 @@
 //! delivered.
 
 use super::Shard;
+use crate::filters::Filters;
 use crate::id::{SessionKey, ShardId};
 use crate::input::Effect;
 use crate::promises::Debtor;
@@ -30,9 +31,12 @@ impl Shard {
             // [MQTT-3.8.4-3]: the same filter again replaces the subscription.
             return false;
         }
+        let Some(id) = self.subscriptions.id(filter) else {
+            return false;
+        };
         if filter.share_name().is_some() {
             self.count_member(filter, |members| members.online += 1);
-        } else if self.subscriptions.subscribers(filter).len() == 1 {
+        } else if self.subscriptions.subscribers_by_id(id).len() == 1 {
             self.tell_interest(
                 filter,
                 Members {
@@ -42,7 +46,7 @@ impl Shard {
             );
         }
         if let Some(session) = self.roster.sessions.get_mut(key) {
-            session.subscriptions.insert(filter, &self.subscriptions);
+            session.subscriptions.insert(filter, id);
         }
         true
     }
@@ -64,6 +68,25 @@ impl Shard {
         } else if self.subscriptions.subscribers(filter).is_empty() && !fault!(InterestNotTakenBack)
         {
             self.tell_interest(filter, Members::default());
+        }
+    }
+
+    /// Takes out all subscriptions of a session that has ended.
+    pub(super) fn unsubscribe_all(&mut self, key: SessionKey, filters: &mut Filters) {
+        while let Some(id) = filters.pop_own() {
+            let is_sole = self.subscriptions.subscribers_by_id(id).len() == 1;
+            // Its text is only for others, who are told that nobody here wants it any more.
+            let told = is_sole && self.shards > 1;
+            let filter = told.then(|| self.subscriptions.filter(id)).flatten();
+            self.subscriptions.remove_by_id(id, key);
+            if let Some(filter) = filter
+                && !fault!(InterestNotTakenBack)
+            {
+                self.tell_interest(&filter, Members::default());
+            }
+        }
+        while let Some(filter) = filters.pop_shared() {
+            self.unsubscribe(key, &filter, false);
         }
     }
 
