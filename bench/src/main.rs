@@ -45,7 +45,7 @@ enum Command {
     },
     /// Measure several brokers in turn and write the table.
     Compare(compare::Arguments),
-    /// Queue very much, kill the broker, and see what it is like when it comes back.
+    /// Queue very much, end the broker (Weir is killed, mosquitto ended in order), and see what it is like when it comes back.
     Recovery(compare::recovery::Arguments),
 }
 
