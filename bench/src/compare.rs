@@ -20,6 +20,7 @@ use cores::Cores;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::task::LocalSet;
@@ -64,6 +65,13 @@ struct Measured {
     /// What was found, or why nothing could be.
     outcome: Result<Report, String>,
 }
+
+/// Of the fan-out.
+const SUBSCRIBERS: f64 = 100.0;
+
+/// Where messages were lost, so much of the rate is tried next, and so often.
+const SLOWER: f64 = 0.75;
+const TRIES: usize = 8;
 
 /// Returns whether everything that Weir was measured with is clean.
 pub(crate) fn run(arguments: &Arguments) -> io::Result<bool> {
@@ -111,12 +119,9 @@ impl Arguments {
         scenario: Scenario,
         so_far: &[Measured],
     ) -> Measured {
-        let options = Options {
-            duration: Duration::from_secs_f64(self.seconds),
-            rate: rate(broker, scenario, so_far),
-            small: self.small,
-        };
-        let outcome = self.run_one(broker, scenario, options);
+        let outcome = self
+            .rate(broker, scenario, so_far)
+            .and_then(|rate| self.run_one(broker, scenario, self.options(rate)));
         let title = broker.title();
         match &outcome {
             Ok(report) => println!("round {}, {title}, {report}", round + 1),
@@ -127,6 +132,53 @@ impl Arguments {
             scenario,
             outcome: outcome.map_err(|error| error.to_string()),
         }
+    }
+
+    fn options(&self, rate: Option<f64>) -> Options {
+        Options {
+            duration: Duration::from_secs_f64(self.seconds),
+            rate,
+            small: self.small,
+        }
+    }
+
+    /// Messages a second, where they depend on what has been measured: half of what a broker could do with the same fan-out,
+    /// unpaced; itself, or the fastest of the peers.
+    fn rate(
+        &self,
+        broker: Broker,
+        scenario: Scenario,
+        so_far: &[Measured],
+    ) -> io::Result<Option<f64>> {
+        let saturated = |broker| {
+            let rate = table::median(so_far, broker, Scenario::FanOut, Report::rate);
+            rate.map(|rate| rate / SUBSCRIBERS)
+        };
+        let whole = match scenario {
+            Scenario::Latency => match saturated(broker) {
+                Some(rate) => Some(self.sustained(broker, rate)?),
+                None => None,
+            },
+            Scenario::LatencyAlike => {
+                let peers = Broker::ALL.into_iter().filter(|broker| broker.is_peer());
+                peers.filter_map(saturated).max_by(f64::total_cmp)
+            }
+            _ => None,
+        };
+        Ok(whole.map(|rate| rate / 2.0))
+    }
+
+    /// What broker and generator can keep up with together when messages come at a rate and not as the last ones have
+    /// arrived: the rate of the unpaced fan-out, or as much less as it takes for nothing to be lost.
+    fn sustained(&self, broker: Broker, saturated: f64) -> io::Result<f64> {
+        let rates = iter::successors(Some(saturated), |rate| Some(rate * SLOWER));
+        for rate in rates.take(TRIES) {
+            let outcome = self.run_one(broker, Scenario::Latency, self.options(Some(rate)));
+            if outcome.is_ok_and(|report| report.is_clean()) {
+                return Ok(rate);
+            }
+        }
+        Err(io::Error::other("nothing near its saturation is sustained"))
     }
 
     fn run_one(&self, broker: Broker, scenario: Scenario, options: Options) -> io::Result<Report> {
@@ -152,22 +204,6 @@ impl Arguments {
             _ => Ok(report),
         }
     }
-}
-
-/// Messages a second, where they depend on what has been measured: half of what a broker could do with the same fan-out,
-/// unpaced; itself, or the fastest of the peers.
-fn rate(broker: Broker, scenario: Scenario, so_far: &[Measured]) -> Option<f64> {
-    const SUBSCRIBERS: f64 = 100.0;
-    let saturated = |broker| table::median(so_far, broker, Scenario::FanOut, Report::rate);
-    let rate = match scenario {
-        Scenario::Latency => saturated(broker),
-        Scenario::LatencyAlike => {
-            let peers = Broker::ALL.into_iter().filter(|broker| broker.is_peer());
-            peers.filter_map(saturated).max_by(f64::total_cmp)
-        }
-        _ => None,
-    };
-    rate.map(|rate| rate / SUBSCRIBERS / 2.0)
 }
 
 fn read(file: &Path) -> io::Result<Vec<Measured>> {
