@@ -63,12 +63,16 @@ const WISHES: [&str; 8] = [
 
 const PURPOSE: u64 = 1;
 
+/// So many clients publish steadily, less than so many times after each step.
+const STEADY: u64 = 4;
+
 /// The script of a seed.
 #[must_use]
 pub fn generate(seed: u64) -> Script {
     let mut draw = Draw {
         random: Random::of(seed, PURPOSE, 0),
         more: Random::of(seed, PURPOSE, 1),
+        steady: Random::of(seed, PURPOSE, 2),
         habits: 0,
         is_durable: false,
         is_narrow: false,
@@ -80,6 +84,8 @@ struct Draw {
     random: Random,
     /// For what was thought of later, so that the rest stays as it was.
     more: Random,
+    /// For those who publish steadily.
+    steady: Random,
     /// Which of the habits below this seed's clients have.
     habits: u64,
     /// Whether there is a store.
@@ -98,6 +104,7 @@ impl Draw {
             false => (self.random.between(2, 12), self.random.between(20, 220)),
         };
         let pace_millis = self.random.pick(&[5, 40, 200, 1000]);
+        let is_steady = self.steady.percent(40);
         let mut at = 0;
         let mut list = Vec::new();
         for number in 0..steps {
@@ -116,6 +123,9 @@ impl Draw {
                     .unwrap_or(0),
                 action,
             });
+            if is_steady && number > clients {
+                list.extend(self.steadily(steps + STEADY * number, at, clients));
+            }
         }
         Script {
             seed,
@@ -138,6 +148,37 @@ impl Draw {
             },
             steps: list,
         }
+    }
+
+    /// Some of the clients go on with a topic of theirs, whatever happens.
+    fn steadily(&mut self, number: u64, at: u64, clients: u64) -> Vec<Step> {
+        let times = self.steady.below(STEADY);
+        let steps = (0..times).map(|more| {
+            let client = self.steady.below(clients.min(STEADY));
+            let topic = self.steady.pick(&["t/a", "long/topic/name"]);
+            let publish = PublishWish {
+                topic: if client == 0 {
+                    "long/topic/name"
+                } else {
+                    topic
+                },
+                qos: Qos::AtMostOnce,
+                retain: false,
+                empty: false,
+                payload_bytes: 12,
+                life_seconds: None,
+                aliased: false,
+                adorned: false,
+                count: 1,
+            };
+            Step {
+                number: number + more,
+                at,
+                client: usize::try_from(client).unwrap_or(0),
+                action: Action::Publish(publish),
+            }
+        });
+        steps.collect()
     }
 
     fn settings(&mut self) -> Settings {
