@@ -113,18 +113,26 @@ impl Segment {
         Some(Stretch { run, start, end })
     }
 
-    /// Appends packets as they came, behind those that `like` is of; `None`: those are written in another way.
+    /// Appends packets as they came, for those whose packets are of the kind `alike`; `None`: they are written in another
+    /// way, or there is no room for their kind.
     #[inline]
-    pub fn publish_as_it_came(&mut self, like: Stretch, packets: &Plain<'_>) -> Option<Stretch> {
-        let run = self.runs.get_mut(like.run as usize)?;
-        if run.alike != Alike::plain(packets.is_v5()) {
+    pub fn publish_as_it_came(&mut self, alike: Alike, packets: &Plain<'_>) -> Option<Stretch> {
+        if alike != Alike::plain(packets.is_v5()) {
             return None;
         }
-        let start = u32::try_from(run.bytes.len()).ok()?;
+        let index = self.run(alike)?;
+        let bytes = &mut self.runs.get_mut(index)?.bytes;
+        let start = u32::try_from(bytes.len()).ok()?;
         let end = start.checked_add(u32::try_from(packets.bytes().len()).ok()?)?;
-        run.bytes.extend_from_slice(packets.bytes());
-        let run = like.run;
+        bytes.extend_from_slice(packets.bytes());
+        let run = u32::try_from(index).ok()?;
         Some(Stretch { run, start, end })
+    }
+
+    /// Whether there is room for packets of this kind; it stays theirs until the segment is [cleared](Segment::clear).
+    #[inline]
+    pub fn admits(&mut self, alike: Alike) -> bool {
+        self.run(alike).is_some()
     }
 
     /// What the packets of a stretch have in common.
@@ -141,6 +149,7 @@ impl Segment {
         bytes
     }
 
+    #[inline]
     fn run(&mut self, alike: Alike) -> Option<usize> {
         if let Some(index) = self.runs.iter().position(|run| run.alike == alike) {
             return Some(index);
@@ -260,11 +269,13 @@ mod tests {
         let run = Plain::of(bytes, &topic, Version::V3_1, 100);
         let older = publish(segment, Version::V3_1_1, &[]).unwrap();
         let others = [&[][..], &[7]].map(|ids| publish(segment, Version::V5, ids).unwrap());
-        let next = segment.publish_as_it_came(older, &run).unwrap();
+        let alike = segment.alike(older).unwrap();
+        let next = segment.publish_as_it_came(alike, &run).unwrap();
         assert_eq!(segment.bytes(next), bytes);
         assert!(older.joined(next).is_some());
         for other in others {
-            assert_eq!(segment.publish_as_it_came(other, &run), None);
+            let alike = segment.alike(other).unwrap();
+            assert_eq!(segment.publish_as_it_came(alike, &run), None);
         }
     }
 
@@ -272,10 +283,16 @@ mod tests {
     fn kinds_that_are_rare_have_no_place_and_make_room_when_they_are_gone() {
         let segment = &mut Segment::new();
         assert_eq!(publish(segment, Version::V5, &[1, 2]), None);
+        let of_seven = Alike {
+            identifier: Some(7),
+            ..Alike::plain(true)
+        };
+        assert!(segment.admits(of_seven));
         for identifier in 0..RUNS as u32 {
             assert!(publish(segment, Version::V5, &[identifier + 1]).is_some());
         }
         assert_eq!(publish(segment, Version::V3_1_1, &[]), None);
+        assert!(!segment.admits(Alike::plain(false)) && segment.admits(of_seven));
         (0..2).for_each(|_| segment.clear());
         assert!(publish(segment, Version::V3_1_1, &[]).is_some());
     }

@@ -149,6 +149,12 @@ impl Connection {
         }
     }
 
+    /// The bytes that are in its output, or go there for certain.
+    #[inline]
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.output.len() + self.unsent_bytes
+    }
+
     /// Whether the client takes a packet of this size.
     pub(crate) fn takes(&self, packet: &Packet) -> bool {
         let limit = self.max_packet_bytes;

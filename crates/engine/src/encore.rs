@@ -1,22 +1,27 @@
 //! The same again: a publisher that goes on with the topic it has just published to.
 //!
-//! What was decided about its last message, whether it may publish there, who has interest, who can have it at once and in
-//! which encoding, holds for the next one as long as nothing else happens in the shard. So the next packets are only put
-//! behind the last in the turn's segment, once for each choir: those who are sent the same bytes; where these are the
-//! publisher's own, all packets of a read as they came. Whatever happens that is no encore ends it before anything else is
-//! done; only then each member's stretch grows by what was added.
+//! What was decided about its last message, whether it may publish there, who has interest, in which encoding each can have
+//! it, holds until subscriptions or permissions change, see [`crate::repertoire`]. So its next packets are only put behind
+//! the last in the turn's segment, once for each choir: those who are sent the same bytes; where these are the publisher's
+//! own, all packets of a read as they came. Whatever happens that is no encore interrupts it before anything else is done;
+//! only then each member's stretch grows by what was added. It goes on, in this turn or a later one, if every member can again
+//! be given a message at once: connection, output and queue of each are looked at.
 
-use crate::cast::is_same;
+mod choir;
+
 use crate::connection::Connection;
+use crate::dirty::Dirty;
 use crate::id::{ConnectionKey, SessionKey, ShardId};
 use crate::message::Message;
 use crate::sending::Share;
+use crate::session::Session;
 use crate::subscription::Subscription;
 use alloc::vec::Vec;
+use choir::Choir;
 use core::mem;
 use slotmap::SlotMap;
 use smallvec::SmallVec;
-use weir_codec::{Properties, PublishHead, Run, Segment, Stretch, TopicName};
+use weir_codec::{Properties, Run, Segment, Stretch, TopicName};
 use weir_router::GroupId;
 
 /// A segment of this size is not added to any more.
@@ -25,11 +30,13 @@ const SEGMENT_BYTES: usize = 8 << 20;
 /// What a packet has beside topic, properties and payload, at most.
 const FRAME_BYTES: usize = 32;
 
-/// Who was given the last message.
+/// Who was given a publisher's last message.
 #[derive(Debug, Default)]
 pub(crate) struct Encore {
-    /// The first message; `None`: there is no encore.
+    /// The message that others go on from; `None`: none may.
     of: Option<First>,
+    /// Whether nothing else has happened since its last message.
+    is_on: bool,
     choirs: Vec<Choir>,
     rest: Rest,
     /// Somebody was given it who is not noted here.
@@ -49,34 +56,20 @@ pub(crate) struct Rest {
     pub(crate) groups: SmallVec<[GroupId; 2]>,
 }
 
-/// The message that others go on from.
 #[derive(Debug)]
 struct First {
     /// Whose it was, `None` on another shard.
     publisher: Option<SessionKey>,
     topic: TopicName,
-    properties: Properties,
-    payload_bytes: usize,
-}
-
-/// Connections that are sent the same bytes.
-#[derive(Debug)]
-struct Choir {
-    members: Vec<ConnectionKey>,
-    /// Where the first message stands.
-    first: Stretch,
-    /// What was added since.
-    added: Option<Stretch>,
-    /// The most that was in the output of one of them.
-    output_bytes: usize,
-    /// The least that one of them takes.
-    max_packet_bytes: usize,
+    /// How often anything that it rests on had changed before.
+    changes: u64,
 }
 
 impl Encore {
     /// A message goes out, which may be the first of several.
     pub(crate) fn begin(&mut self) {
-        debug_assert!(self.of.is_none(), "what was added is not handed out yet");
+        debug_assert!(!self.is_on, "what was added is not handed out yet");
+        self.of = None;
         self.is_incomplete = false;
         self.rest.others.clear();
         self.rest.shards.clear();
@@ -94,19 +87,17 @@ impl Encore {
         session: SessionKey,
         subscription: &Subscription,
         share: Option<Share>,
+        (message, segment): (&Message, &Segment),
     ) {
         let Some(share) = share else {
             return self.rest.others.push((session, *subscription));
         };
-        match self
-            .choirs
-            .iter_mut()
-            .find(|choir| choir.first == share.stretch)
-        {
+        match self.choirs.iter_mut().find(|choir| choir.has(&share)) {
             Some(choir) => choir.join(share),
             None => {
                 let members = self.spares.pop().unwrap_or_default();
-                self.choirs.push(Choir::of(share, members));
+                let choir = Choir::of(share, message, segment, members);
+                self.choirs.extend(choir);
             }
         }
     }
@@ -131,32 +122,56 @@ impl Encore {
         self.is_incomplete = true;
     }
 
-    /// The publisher may go on from its message.
-    pub(crate) fn expect(&mut self, publisher: Option<SessionKey>, first: &Message) {
-        let topic = match self.is_kept() {
-            true => first.topic.detached(),
-            false => first.topic.clone(),
-        };
-        self.of = (!self.is_incomplete).then(|| First {
+    /// The publisher may go on from its message, which was sent after so many `changes`.
+    pub(crate) fn expect(&mut self, publisher: Option<SessionKey>, first: &Message, changes: u64) {
+        self.is_on = !self.is_incomplete;
+        self.of = self.is_on.then(|| First {
             publisher,
-            topic,
-            properties: first.properties.clone(),
-            payload_bytes: first.payload.len(),
+            // It may be remembered longer than the publisher's other packets.
+            topic: first.topic.detached(),
+            changes,
         });
     }
 
+    /// Whether its messages are going out, and nothing else has happened since the last.
+    #[inline]
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// Whether what it rests on is still as it was.
+    #[inline]
+    pub(crate) fn holds(&self, changes: u64) -> bool {
+        let of = self.of.as_ref();
+        of.is_some_and(|first| first.changes == changes)
+    }
+
     /// What this session may go on with; `None` is another shard.
+    #[inline]
     pub(crate) fn topic(&self, publisher: Option<SessionKey>) -> Option<&TopicName> {
         let of = self.of.as_ref();
         of.filter(|first| first.publisher == publisher)
             .map(|first| &first.topic)
     }
 
-    /// Whether the message may go the way of the last one, and is for its topic.
-    #[inline]
-    pub(crate) fn is_of(&self, publisher: Option<SessionKey>, topic: &TopicName) -> bool {
-        let of = self.of.as_ref();
-        of.is_some_and(|first| first.publisher == publisher && first.topic == *topic)
+    /// How many members there is memory for.
+    pub(crate) fn members(&self) -> usize {
+        let choirs = self.choirs.iter().map(|choir| &choir.members);
+        choirs.chain(&self.spares).map(Vec::capacity).sum()
+    }
+
+    /// Goes on after something else has happened, if a message would again be every member's next; returns whether it does.
+    pub(crate) fn resume(
+        &mut self,
+        sessions: &SlotMap<SessionKey, Session>,
+        connections: &SlotMap<ConnectionKey, Connection>,
+        segment: &mut Segment,
+    ) -> bool {
+        self.is_on = self
+            .choirs
+            .iter_mut()
+            .all(|choir| segment.admits(choir.alike) && choir.is_ready(sessions, connections));
+        self.is_on
     }
 
     /// Whether every member can have one more message, of `content_bytes`.
@@ -188,15 +203,15 @@ impl Encore {
         &mut self,
         payload: &[u8],
         properties: &Properties,
-        segment: &mut Segment,
+        dirty: &mut Dirty,
         connections: &mut SlotMap<ConnectionKey, Connection>,
     ) -> u64 {
-        let Some(first) = &self.of else {
+        let Some(First { topic, .. }) = &self.of else {
             return 0;
         };
         let choirs = self.choirs.iter_mut();
         choirs
-            .map(|choir| choir.sing(first, payload, properties, segment, connections))
+            .map(|choir| choir.sing(topic, payload, properties, dirty, connections))
             .sum()
     }
 
@@ -204,26 +219,32 @@ impl Encore {
     pub(crate) fn add_run(
         &mut self,
         run: &Run<'_>,
-        segment: &mut Segment,
+        dirty: &mut Dirty,
         connections: &mut SlotMap<ConnectionKey, Connection>,
     ) -> u64 {
-        let Some(first) = &self.of else {
+        let Some(First { topic, .. }) = &self.of else {
             return 0;
         };
         let run = &run.first(run.len().saturating_sub(usize::from(fault!(RunLosesLast))));
         let mut deliveries = 0;
         for choir in &mut self.choirs {
-            if let Some(next) = segment.publish_as_it_came(choir.first, run) {
-                choir.add(next, segment, connections);
+            if let Some(next) = dirty.segment.publish_as_it_came(choir.alike, run) {
+                choir.add(next, dirty, connections);
                 deliveries += choir.members.len() as u64 * run.len() as u64;
                 continue;
             }
             for packet in run.packets() {
                 let (payload, properties) = (packet.payload, &Properties::new());
-                deliveries += choir.sing(first, payload, properties, segment, connections);
+                deliveries += choir.sing(topic, payload, properties, dirty, connections);
             }
         }
         deliveries
+    }
+
+    /// Whether members are still to be handed what was added for them.
+    #[inline]
+    pub(crate) fn has_added(&self) -> bool {
+        self.is_on && self.choirs.iter().any(|choir| choir.added.is_some())
     }
 
     /// Who gets the message beside the choirs.
@@ -232,7 +253,7 @@ impl Encore {
         &self.rest
     }
 
-    /// Whether somebody is likely to keep what goes to others than the choirs: the topic is detached then.
+    /// Whether somebody is likely to keep what goes to others than the choirs.
     pub(crate) fn is_kept(&self) -> bool {
         !self.rest.others.is_empty() || !self.rest.shards.is_empty()
     }
@@ -246,18 +267,26 @@ impl Encore {
         self.rest = rest;
     }
 
-    /// It is over: what was added is given to every member.
+    /// Something else happens: what was added is given to every member. Who had to be asked again may join a choir with the
+    /// next message, so that is decided anew.
     #[inline]
-    pub(crate) fn end(
+    pub(crate) fn interrupt(
         &mut self,
-        segment: &Segment,
+        dirty: &mut Dirty,
         connections: &mut SlotMap<ConnectionKey, Connection>,
     ) {
-        if self.of.is_some() {
-            self.of = None;
-            for choir in &mut self.choirs {
-                choir.hand_out(segment, connections);
+        if !mem::take(&mut self.is_on) {
+            return;
+        }
+        for choir in &mut self.choirs {
+            choir.hand_out(dirty, connections);
+            // The segment may be cleared before it goes on.
+            if !fault!(EncoreLooksBack) {
+                choir.like = None;
             }
+        }
+        if !self.rest.others.is_empty() {
+            self.of = None;
         }
     }
 
@@ -277,6 +306,17 @@ impl Encore {
     }
 }
 
+#[cfg(test)]
+impl Encore {
+    /// One with memory for so many members.
+    pub(crate) fn with_room(members: usize) -> Self {
+        Self {
+            spares: alloc::vec![Vec::with_capacity(members)],
+            ..Self::default()
+        }
+    }
+}
+
 impl Rest {
     /// Whether none but groups gets it.
     pub(crate) fn is_for_groups(&self) -> bool {
@@ -293,108 +333,4 @@ impl Rest {
     pub(crate) fn is_empty(&self) -> bool {
         self.others.is_empty() && self.shards.is_empty() && self.groups.is_empty()
     }
-}
-
-impl Choir {
-    fn of(first: Share, members: Vec<ConnectionKey>) -> Self {
-        let mut choir = Self {
-            members,
-            first: first.stretch,
-            added: None,
-            output_bytes: 0,
-            max_packet_bytes: usize::MAX,
-        };
-        choir.join(first);
-        choir
-    }
-
-    fn join(&mut self, share: Share) {
-        self.members.push(share.connection);
-        self.output_bytes = self.output_bytes.max(share.output_bytes);
-        self.max_packet_bytes = self.max_packet_bytes.min(share.max_packet_bytes);
-    }
-
-    /// Adds one more message, for which there is room; returns how many sessions that is.
-    fn sing(
-        &mut self,
-        first: &First,
-        payload: &[u8],
-        properties: &Properties,
-        segment: &mut Segment,
-        connections: &mut SlotMap<ConnectionKey, Connection>,
-    ) -> u64 {
-        let has_same_head = payload.len() == first.payload_bytes
-            && is_same(properties.encoded(), first.properties.encoded());
-        // The message before could be written so.
-        let next = match has_same_head {
-            true => segment.publish_like(self.first, payload),
-            false => write(self.first, &first.topic, properties, payload, segment),
-        };
-        let Some(next) = next else {
-            return 0;
-        };
-        self.add(next, segment, connections);
-        self.members.len() as u64
-    }
-
-    fn add(
-        &mut self,
-        next: Stretch,
-        segment: &Segment,
-        connections: &mut SlotMap<ConnectionKey, Connection>,
-    ) {
-        if let Some(added) = self.added {
-            self.added = added.joined(next);
-            if self.added.is_some() {
-                return;
-            }
-            // Somebody else's packet lies between.
-            self.added = Some(added);
-            self.hand_out(segment, connections);
-        }
-        self.added = Some(next);
-    }
-
-    fn hand_out(
-        &mut self,
-        segment: &Segment,
-        connections: &mut SlotMap<ConnectionKey, Connection>,
-    ) {
-        let Some(added) = self.added.take() else {
-            return;
-        };
-        self.output_bytes += added.len();
-        for key in self
-            .members
-            .iter()
-            .skip(usize::from(fault!(EncoreMissesOne)))
-        {
-            if let Some(connection) = connections.get_mut(*key) {
-                connection.output.share(segment, added);
-            }
-        }
-    }
-}
-
-/// Appends a packet of the kind that `first` is.
-fn write(
-    first: Stretch,
-    topic: &TopicName,
-    properties: &Properties,
-    payload: &[u8],
-    segment: &mut Segment,
-) -> Option<Stretch> {
-    let alike = segment.alike(first)?;
-    let head = PublishHead {
-        version: alike.version,
-        topic: match alike.topic_alias {
-            None => topic.as_str(),
-            Some(_) => "",
-        },
-        topic_alias: alike.topic_alias,
-        message_expiry_interval: None,
-        subscription_identifiers: alike.identifier.as_slice(),
-        properties,
-    };
-    segment.publish(&head, payload, false)
 }

@@ -56,6 +56,7 @@ mod promises;
 mod queue;
 mod record;
 mod remote;
+mod repertoire;
 mod replays;
 mod retained;
 mod roster;

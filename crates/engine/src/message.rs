@@ -66,6 +66,11 @@ impl Message {
         carried_bytes.saturating_add(HOLDING_BYTES)
     }
 
+    /// Whether its publisher may go on from it, see [`crate::encore`].
+    pub(crate) const fn may_have_encore(&self) -> bool {
+        matches!(self.qos, Qos::AtMostOnce) && !self.retain
+    }
+
     /// Whether the Message Expiry Interval has passed [MQTT-3.3.2-5].
     #[must_use]
     pub fn is_expired(&self, now: Instant) -> bool {

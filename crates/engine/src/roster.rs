@@ -14,6 +14,7 @@ use crate::inflight::{Awaiting, Envelope};
 use crate::journal::Journal;
 use crate::parking::Parking;
 use crate::queue::Room;
+use crate::repertoire::Repertoire;
 use crate::sending::{Shape, Share, count, has_room, has_window, publish, resend};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -21,6 +22,7 @@ use crate::slow_reader::SlowReader;
 use crate::stats::Stats;
 use crate::subscription::Subscription;
 use crate::time::Instant;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -38,7 +40,9 @@ pub(crate) struct Roster {
     pub(crate) journal: Journal,
     /// Connections with something to transmit, each once.
     pub(crate) dirty: Dirty,
-    pub(crate) encore: Encore,
+    /// The encore that is on, or was last.
+    pub(crate) encore: Box<Encore>,
+    pub(crate) repertoire: Repertoire,
     /// Connections that are to be given more retained messages, each once, in turn.
     pub(crate) replaying: VecDeque<ConnectionKey>,
     /// The time of the last input.
@@ -59,7 +63,8 @@ impl Roster {
             settings,
             stats: Stats::default(),
             dirty: Dirty::default(),
-            encore: Encore::default(),
+            encore: Box::default(),
+            repertoire: Repertoire::default(),
             replaying: VecDeque::new(),
             now: Instant::default(),
             laggards: Vec::new(),
@@ -155,12 +160,6 @@ impl Roster {
             self.enqueue(to, &shape, identifiers, policy, cast);
             None
         }
-    }
-
-    /// Something happens that is no encore.
-    #[inline]
-    pub(crate) fn end_encore(&mut self) {
-        self.encore.end(&self.dirty.segment, &mut self.connections);
     }
 
     /// What has been waiting for this connection moves up: what is to be sent again, the queue; retained messages

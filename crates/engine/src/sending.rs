@@ -22,8 +22,7 @@ use weir_codec::{
 
 /// Whether something may be added to the connection's output now.
 pub(crate) fn has_room(settings: &Settings, connection: &Connection) -> bool {
-    connection.is_welcomed
-        && connection.output.len() + connection.unsent_bytes < settings.outbox_bytes
+    connection.is_welcomed && connection.used_bytes() < settings.outbox_bytes
 }
 
 /// Whether one more message of this QoS may be in flight [MQTT-3.3.4-9], [MQTT-4.9.0-2].
@@ -74,7 +73,7 @@ impl Share {
         Some(Self {
             connection: key,
             stretch,
-            output_bytes: connection.output.len() + connection.unsent_bytes,
+            output_bytes: connection.used_bytes(),
             max_packet_bytes: connection.max_packet_bytes as usize,
         })
     }

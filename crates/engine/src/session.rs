@@ -104,6 +104,12 @@ impl Session {
         Sequence::new(self.last_sequence)
     }
 
+    /// Whether a message that comes now is the next, with nothing to be told before.
+    #[inline]
+    pub(crate) fn is_next(&self) -> bool {
+        self.resend.is_empty() && self.queue.has_nothing_to_say()
+    }
+
     /// Whether there is nothing that could not be sent at once.
     pub(crate) fn has_nothing_waiting(&self) -> bool {
         self.resend.is_empty() && self.queue.is_empty() && self.replays.is_empty()

@@ -133,7 +133,7 @@ impl Shard {
             }
         );
         if !is_publish {
-            self.roster.end_encore();
+            self.roster.interrupt_encore();
         }
         match input {
             Input::Packet { connection, packet } => self.handle_packet(now, connection, packet),
@@ -220,14 +220,15 @@ impl Shard {
     /// look up.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
-        !self.roster.dirty.is_empty() || !self.roster.replaying.is_empty()
+        let roster = &self.roster;
+        !roster.dirty.is_empty() || roster.encore.has_added() || !roster.replaying.is_empty()
     }
 
     /// The next connection that has something to transmit; each is named once a turn. The `None` at the end is the end of
     /// the turn: what was handed out must have been written by then, since the [segment](Shard::segment) is emptied, and
     /// some more retained messages are looked up, to be transmitted in the next turn, if [`Shard::is_dirty`].
     pub fn poll_dirty(&mut self) -> Option<ConnectionKey> {
-        self.roster.end_encore();
+        self.roster.interrupt_encore();
         let Some(key) = self.roster.dirty.next() else {
             self.roster.dirty.end_turn(&mut self.roster.connections);
             self.roster.replay(&self.retained);
@@ -245,7 +246,7 @@ impl Shard {
     /// if that is anything, the connection is dirty again. What is in `out` is done with, and its memory used again.
     /// What is moved there shares the [segment](Shard::segment).
     pub fn transmit(&mut self, now: Instant, connection: ConnectionKey, out: &mut Output) {
-        self.roster.end_encore();
+        self.roster.interrupt_encore();
         if let Some(connection) = self.roster.connections.get_mut(connection) {
             self.roster.dirty.exchange(connection, out);
         }
@@ -311,6 +312,14 @@ impl Shard {
             fullest.output_bytes = fullest.output_bytes.max(connection.output.len());
         }
         fullest
+    }
+
+    /// A client that is connected sent packets which are taken in together; returns its session.
+    fn hear(&mut self, now: Instant, connection: ConnectionKey) -> Option<SessionKey> {
+        self.roster.now = now;
+        let connection = self.roster.connections.get_mut(connection)?;
+        connection.heard_at = now;
+        connection.session()
     }
 
     fn handle_packet(&mut self, now: Instant, key: ConnectionKey, packet: Packet) {

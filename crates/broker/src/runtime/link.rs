@@ -325,18 +325,18 @@ impl Link {
 
     fn take_packets(&self, worker: &Rc<Worker>, now: Instant) {
         while !self.is_over() && worker.accepts_packets(self.key()) && !self.is_resting() {
+            if !self.is_measured() && worker.take_encore(now, self.key(), &self.decoder) {
+                continue;
+            }
             let next = self.decoder.borrow_mut().next_packet();
             match next {
                 Ok(Some(packet)) => {
-                    let is_publish = matches!(packet, Packet::Publish(_));
                     let is_puback = matches!(packet, Packet::PubAck(_));
-                    if is_publish {
+                    if matches!(packet, Packet::Publish(_)) {
                         self.book(worker, now, 1, 0);
                     }
                     worker.packet(now, self.key(), packet);
-                    if is_publish && !self.is_measured() {
-                        worker.take_encores(now, self.key(), &self.decoder);
-                    } else if is_puback {
+                    if is_puback {
                         worker.take_pubacks(now, self.key(), &self.decoder);
                     }
                 }

@@ -241,26 +241,25 @@ impl Worker {
         self.handle(now, Input::Packet { connection, packet });
     }
 
-    /// Hands over the packets that only go on with what the last one began.
-    pub(crate) fn take_encores(
+    /// Hands over the next packets if they only go on with what the client published last; returns whether they do.
+    pub(crate) fn take_encore(
         self: &Rc<Self>,
         now: Instant,
         key: ConnectionKey,
         decoder: &RefCell<Decoder>,
-    ) {
-        let Some(topic) = self.shard.borrow().encore_topic(key) else {
-            return;
-        };
-        loop {
-            let taken = {
-                let (mut shard, mut decoder) = (self.shard.borrow_mut(), decoder.borrow_mut());
-                decoder.next_run(&topic, |run| shard.handle_encore(now, key, run))
+    ) -> bool {
+        let taken = {
+            let mut shard = self.shard.borrow_mut();
+            let Some(topic) = shard.encore_topic(key) else {
+                return false;
             };
+            let mut decoder = decoder.borrow_mut();
+            decoder.next_run(&topic, |run| shard.handle_encore(now, key, run))
+        };
+        if taken > 0 {
             self.after(now);
-            if taken == 0 {
-                return;
-            }
         }
+        taken > 0
     }
 
     /// Hands over the PUBACKs that follow the one before.

@@ -20,7 +20,7 @@ pub(crate) type Part = Box<dyn FnMut()>;
 pub(crate) type Entry = (&'static str, u64, fn() -> Part);
 
 /// Every part.
-pub(crate) const PARTS: [Entry; 12] = [
+pub(crate) const PARTS: [Entry; 15] = [
     ("decode a PUBLISH", BATCH, decode),
     ("route one of 10,000 filters", 1, route),
     ("encode a PUBLISH", 1, encode),
@@ -41,11 +41,21 @@ pub(crate) const PARTS: [Entry; 12] = [
     ("from bytes to a group", BATCH, || {
         from_bytes(SUBSCRIBERS, "$share/s/bench/0000")
     }),
+    ("one a read, in pairs", PUBLISHERS, || {
+        from_many(PUBLISHERS, pair)
+    }),
+    ("one a read, to one", PUBLISHERS, || {
+        from_many(1, |_| "bench/#".to_owned())
+    }),
+    ("one a read, to a group", PUBLISHERS, || {
+        from_many(PUBLISHERS, |_| "$share/s/bench/#".to_owned())
+    }),
     ("replay a retained message", RETAINED, replay),
     ("connect, subscribe, disconnect", 1, visit),
 ];
 
 const BATCH: u64 = 16;
+const PUBLISHERS: u64 = 50;
 const WAITING: u64 = 64;
 const SUBSCRIBERS: u64 = 100;
 const RETAINED: u64 = 1000;
@@ -85,19 +95,9 @@ fn connect(client_id: &str) -> Packet {
 /// A turn in which a client's read brings a batch to one topic, as a link takes it.
 fn from_bytes(subscribers: u64, filter: &str) -> Part {
     let mut hub = Hub::new(subscribers, Qos::AtMostOnce, filter);
-    let mut decoder = Decoder::server(1 << 20);
-    decoder.push(encoded(&[connect("publisher")]));
-    assert!(decoder.next_packet().unwrap().is_some());
-    let batch = vec![Packet::Publish(publish(Qos::AtMostOnce)); BATCH as usize];
-    let bytes = encoded(&batch);
+    let mut reader = Reader::new(hub.publisher, TOPIC, BATCH);
     Box::new(move || {
-        decoder.push(bytes.clone());
-        let key = hub.publisher;
-        while let Some(packet) = decoder.next_packet().unwrap() {
-            handle(&mut hub.shard, key, packet);
-            let topic = hub.shard.encore_topic(key).unwrap();
-            while decoder.next_run(&topic, |run| hub.shard.handle_encore(NOW, key, run)) > 0 {}
-        }
+        reader.read(&mut hub.shard);
         assert_eq!(hub.flush(), subscribers.min(BATCH));
     })
 }
@@ -146,6 +146,75 @@ fn reaction(shard: &mut Shard) -> Option<Input> {
         }
     }
     None
+}
+
+/// A turn in which each of many publishers is read from: one message to a topic of its own.
+fn from_many(subscribers: u64, filter: fn(u64) -> String) -> Part {
+    let mut hub = Hub::new(0, Qos::AtMostOnce, TOPIC);
+    for n in 0..subscribers {
+        let key = join(&mut hub.shard, &format!("sub{n}"));
+        handle(
+            &mut hub.shard,
+            key,
+            subscribe(&filter(n), SubscriptionOptions::default()),
+        );
+    }
+    hub.flush();
+    let mut readers: Vec<_> = (0..PUBLISHERS)
+        .map(|n| Reader::new(join(&mut hub.shard, &format!("pub{n}")), &pair(n), 1))
+        .collect();
+    hub.flush();
+    Box::new(move || {
+        readers.iter_mut().for_each(|it| it.read(&mut hub.shard));
+        assert_eq!(hub.flush(), subscribers);
+    })
+}
+
+fn pair(n: u64) -> String {
+    format!("bench/{n:04}")
+}
+
+/// A publisher whose reads all bring the same.
+struct Reader {
+    key: ConnectionKey,
+    decoder: Decoder,
+    bytes: Bytes,
+}
+
+impl Reader {
+    fn new(key: ConnectionKey, topic: &str, messages: u64) -> Self {
+        let mut decoder = Decoder::server(1 << 20);
+        decoder.push(encoded(&[connect("publisher")]));
+        assert!(decoder.next_packet().unwrap().is_some());
+        let message = Publish {
+            topic: Some(TopicName::try_from(topic).unwrap()),
+            ..publish(Qos::AtMostOnce)
+        };
+        let bytes = encoded(&vec![Packet::Publish(message); messages as usize]);
+        Self {
+            key,
+            decoder,
+            bytes,
+        }
+    }
+
+    fn read(&mut self, shard: &mut Shard) {
+        self.decoder.push(self.bytes.clone());
+        let key = self.key;
+        loop {
+            if let Some(topic) = shard.encore_topic(key) {
+                while self
+                    .decoder
+                    .next_run(&topic, |run| shard.handle_encore(NOW, key, run))
+                    > 0
+                {}
+            }
+            match self.decoder.next_packet().unwrap() {
+                Some(packet) => handle(shard, key, packet),
+                None => return,
+            }
+        }
+    }
 }
 
 fn encoded(packets: &[Packet]) -> Bytes {

@@ -19,11 +19,11 @@ use bytes::Bytes;
 use weir_codec::{Delivery, LINK_BYTES, Properties, Publish, Qos, Run, RunPacket, TopicName};
 
 impl Shard {
-    /// The topic that this connection has published to just now, if it may go on with [`Shard::handle_encore`].
+    /// The topic that this connection has published to last, if it may go on with [`Shard::handle_encore`].
     #[must_use]
     pub fn encore_topic(&self, connection: ConnectionKey) -> Option<TopicName> {
         let session = self.roster.connections.get(connection)?.session()?;
-        self.roster.encore.topic(Some(session)).cloned()
+        self.roster.encore_of(session).cloned()
     }
 
     /// Takes in the packets at the front of a run of the connection's to its [`Shard::encore_topic`], as [`Shard::handle`]
@@ -34,14 +34,13 @@ impl Shard {
         connection: ConnectionKey,
         run: Run<'_>,
     ) -> usize {
-        let Some(publisher) = self.roster.connections.get_mut(connection) else {
+        let Some(publisher) = self.hear(now, connection) else {
             return 0;
         };
-        publisher.heard_at = now;
-        let Some(session) = publisher.session() else {
+        if !self.roster.resumes_of(publisher) {
             return 0;
-        };
-        let packets = self.go_on(now, Some(session), run);
+        }
+        let packets = self.go_on(now, Some(publisher), run);
         self.roster.stats.messages_received += packets as u64;
         packets
     }
@@ -51,8 +50,7 @@ impl Shard {
         let topic = &remote.topic;
         let mut left = remote.packets.run();
         while let Some(packet) = left.packets().next() {
-            let goes_on = self.roster.encore.topic(None) == Some(topic);
-            let mut taken = match goes_on {
+            let mut taken = match self.roster.resumes(None, topic) {
                 true => self.go_on(now, None, left),
                 false => 0,
             };
@@ -65,11 +63,8 @@ impl Shard {
         }
     }
 
-    /// Takes as many packets of a run as go the way of the message before; returns how many that is.
+    /// Takes as many packets of a run as go the way of the message before, whose encore is on; returns how many that is.
     fn go_on(&mut self, now: Instant, publisher: Option<SessionKey>, run: Run<'_>) -> usize {
-        if self.roster.encore.topic(publisher).is_none() {
-            return 0;
-        }
         let rest = self.roster.encore.rest();
         if !rest.is_for_shards() {
             return self.go_on_with_rest(now, publisher, run);
@@ -111,9 +106,8 @@ impl Shard {
             stats,
             ..
         } = &mut self.roster;
-        let segment = &mut dirty.segment;
-        let run = encore.within(*run, settings.outbox_bytes, segment);
-        stats.messages_sent += encore.add_run(&run, segment, connections);
+        let run = encore.within(*run, settings.outbox_bytes, &dirty.segment);
+        stats.messages_sent += encore.add_run(&run, dirty, connections);
         run.len()
     }
 
@@ -127,7 +121,6 @@ impl Shard {
         let Some(topic) = self.roster.encore.topic(publisher).cloned() else {
             return 0;
         };
-        self.roster.now = now;
         let is_for_groups = self.roster.encore.rest().is_for_groups();
         let mut packets = 0;
         for packet in run.packets() {
@@ -271,6 +264,9 @@ impl Shard {
         publisher: Option<SessionKey>,
         (topic, payload, properties): (&TopicName, &[u8], &Properties),
     ) -> bool {
+        if payload.len() >= LINK_BYTES || !self.roster.resumes(publisher, topic) {
+            return false;
+        }
         let Roster {
             encore,
             connections,
@@ -279,15 +275,11 @@ impl Shard {
             stats,
             ..
         } = &mut self.roster;
-        let segment = &mut dirty.segment;
         let content_bytes = topic.as_str().len() + payload.len() + properties.encoded().len();
-        if !encore.is_of(publisher, topic)
-            || payload.len() >= LINK_BYTES
-            || !encore.has_room(content_bytes, settings.outbox_bytes, segment)
-        {
+        if !encore.has_room(content_bytes, settings.outbox_bytes, &dirty.segment) {
             return false;
         }
-        stats.messages_sent += encore.add(payload, properties, segment, connections);
+        stats.messages_sent += encore.add(payload, properties, dirty, connections);
         true
     }
 
@@ -362,8 +354,7 @@ fn hand_on(
         && connection.aliases_out.choose(topic).is_none()
         && packet.len() <= connection.max_packet_bytes as usize
         || fault!(HandedOnAsItCame);
-    let is_next = session.resend.is_empty() && session.queue.has_nothing_to_say();
-    if !(is_alike && is_next && has_room(&roster.settings, connection)) {
+    if !(is_alike && session.is_next() && has_room(&roster.settings, connection)) {
         return false;
     }
     roster.dirty.mark(key, connection);

@@ -119,8 +119,8 @@ impl Shard {
             }
         }
         while !self.roster.doomed.is_empty() {
-            // Subscriptions may end with them.
-            self.roster.end_encore();
+            // What it added goes before their last words.
+            self.roster.interrupt_encore();
             for (key, end) in drain(&mut self.roster.doomed) {
                 self.end(now, key, end);
             }

@@ -74,16 +74,11 @@ impl Shard {
         }
         let wanted = self.wanted(message);
         let mut delivered = self.fan_out(publisher, &mut cast);
-        let encore = &mut self.roster.encore;
-        // With several shards each message has to choose whose member has its turn. And who is in a choir must not be given
-        // its turn before what was added for the choir.
-        match wanted.groups.is_empty() || self.shards == 1 && !encore.has_choirs() {
-            true => encore.note_shards(&wanted.shards),
-            false => encore.spoil(),
+        if message.may_have_encore() {
+            self.note_wanted(&wanted);
         }
         for filter in wanted.groups_of(self.id) {
             if let Some(group) = self.subscriptions.group_id(filter) {
-                self.roster.encore.note_group(group);
                 let (roster, subscriptions) = (&mut self.roster, &self.subscriptions);
                 delivered |= deliver_to_group(roster, subscriptions, group, &mut cast);
             }
@@ -93,6 +88,22 @@ impl Shard {
             (true, _) => Routed::RetainedFull,
             (false, true) => Routed::ToSome,
             (false, false) => Routed::ToNobody,
+        }
+    }
+
+    /// Who gets the message beside this shard's own subscriptions gets an encore, too.
+    fn note_wanted(&mut self, wanted: &Wanted) {
+        let encore = &mut self.roster.encore;
+        // With several shards each message has to choose whose member has its turn. And who is in a choir must not be given
+        // its turn before what was added for the choir.
+        if !wanted.groups.is_empty() && (self.shards > 1 || encore.has_choirs()) {
+            return encore.spoil();
+        }
+        encore.note_shards(&wanted.shards);
+        for filter in wanted.groups_of(self.id) {
+            if let Some(group) = self.subscriptions.group_id(filter) {
+                encore.note_group(group);
+            }
         }
     }
 
@@ -112,7 +123,7 @@ impl Shard {
         groups: &[TopicFilter],
     ) {
         let content = (&message.topic, &message.payload[..], &message.properties);
-        let is_plain = message.qos == Qos::AtMostOnce && !message.retain && groups.is_empty();
+        let is_plain = message.may_have_encore() && groups.is_empty();
         let is_repeated = is_plain && message.expires_at.is_none() && self.repeat(None, content);
         let mut cast = Cast::kept(message, now);
         if is_repeated {
@@ -120,7 +131,7 @@ impl Shard {
         }
         self.fan_out(None, &mut cast);
         if is_plain {
-            self.roster.encore.expect(None, cast.message());
+            self.roster.expect_encore(None, cast.message());
         }
         for filter in groups {
             if let Some(group) = self.subscriptions.group_id(filter) {
@@ -138,10 +149,12 @@ impl Shard {
                     matches.push(entries);
                 }
             });
-        self.roster.end_encore();
-        self.roster.encore.begin();
         let published_retain = cast.message().retain;
-        let is_repeatable = cast.message().qos == Qos::AtMostOnce && !published_retain;
+        let is_repeatable = cast.message().may_have_encore();
+        match is_repeatable {
+            true => self.roster.begin_encore(publisher, &cast.message().topic),
+            false => self.roster.interrupt_encore(),
+        }
         let keeps_retain = |subscription: &Subscription| {
             subscription.retain_as_published || fault!(RetainFlagKept)
         };
@@ -157,7 +170,8 @@ impl Shard {
                             self.roster
                                 .deliver(*session, subscription, identifiers, retain, cast);
                         if is_repeatable {
-                            self.roster.encore.note(*session, subscription, share);
+                            self.roster
+                                .note(*session, subscription, share, cast.message());
                         }
                     }
                 }
@@ -168,12 +182,13 @@ impl Shard {
                     let share =
                         self.roster
                             .deliver(session, &subscription, &identifiers, retain, cast);
-                    if share.is_none() && identifiers.len() > 1 {
+                    if is_repeatable && share.is_none() && identifiers.len() > 1 {
                         self.roster.encore.spoil();
                     }
                     subscription.identifier = identifiers.first().copied().unwrap_or(0);
                     if is_repeatable {
-                        self.roster.encore.note(session, &subscription, share);
+                        self.roster
+                            .note(session, &subscription, share, cast.message());
                     }
                 }
             }

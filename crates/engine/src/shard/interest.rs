@@ -23,6 +23,9 @@ impl Shard {
         filter: &TopicFilter,
         subscription: Subscription,
     ) -> bool {
+        if !fault!(EncoreOutlivesSubscription) {
+            self.roster.end_encores();
+        }
         if self
             .subscriptions
             .insert(filter, key, subscription)
@@ -56,6 +59,9 @@ impl Shard {
         if self.subscriptions.remove(filter, key).is_none() {
             return;
         }
+        if !fault!(EncoreOutlivesSubscription) {
+            self.roster.end_encores();
+        }
         if filter.share_name().is_some() {
             self.count_member(filter, |members| {
                 let count = if online {
@@ -73,6 +79,7 @@ impl Shard {
 
     /// Takes out all subscriptions of a session that has ended.
     pub(super) fn unsubscribe_all(&mut self, key: SessionKey, filters: &mut Filters) {
+        self.roster.end_encores();
         while let Some(id) = filters.pop_own() {
             let is_sole = self.subscriptions.subscribers_by_id(id).len() == 1;
             // Its text is only for others, who are told that nobody here wants it any more.
@@ -135,6 +142,9 @@ impl Shard {
     }
 
     fn enter_interest(&mut self, of: ShardId, filter: &TopicFilter, members: Members) {
+        if !fault!(EncoreOutlivesInterest) {
+            self.roster.end_encores();
+        }
         if members.is_none() {
             self.interest.remove(filter, of);
         } else {

@@ -38,7 +38,7 @@ impl Shard {
         if self.is_repeated_at_once(now, key, session, publish) {
             return;
         }
-        self.roster.end_encore();
+        self.roster.interrupt_encore();
         let topic = match self.check_publish(key, session, publish) {
             Ok(topic) => topic,
             Err(violation) => return self.end(now, key, End::Violation(violation)),
@@ -65,7 +65,7 @@ impl Shard {
         let message = self.message(now, publish, &topic);
         let routed = self.publish(now, Some(session), &message);
         if delivery == Delivery::AtMostOnce && !publish.retain {
-            self.roster.encore.expect(Some(session), &message);
+            self.roster.expect_encore(Some(session), &message);
         }
         match routed {
             Routed::RetainedFull => {
@@ -240,15 +240,10 @@ impl Shard {
         connection: ConnectionKey,
         mut ids: impl Iterator<Item = PacketId>,
     ) -> usize {
-        let Some(acknowledging) = self.roster.connections.get_mut(connection) else {
+        let Some(session) = self.hear(now, connection) else {
             return 0;
         };
-        acknowledging.heard_at = now;
-        let Some(session) = acknowledging.session() else {
-            return 0;
-        };
-        self.roster.now = now;
-        self.roster.end_encore();
+        self.roster.interrupt_encore();
         let skipped = usize::from(fault!(PubackSkipped) && ids.next().is_some());
         let taken = skipped + self.take_pubacks(now, connection, session, ids);
         self.end_doomed(now);

@@ -253,6 +253,9 @@ impl Shard {
         key: SessionKey,
         permissions: &Arc<dyn Permissions>,
     ) -> Vec<TopicFilter> {
+        if !fault!(EncoreOutlivesGrant) {
+            self.roster.end_encores();
+        }
         let Some(session) = self.roster.sessions.get_mut(key) else {
             return Vec::new();
         };

@@ -15,6 +15,7 @@ mod grant;
 mod parking;
 mod reauthenticate;
 mod renewals;
+mod repertoire;
 mod retained;
 mod sessions;
 mod shards;

@@ -2,35 +2,37 @@
 
 use super::world::World;
 use crate::{Settings, SlowReader};
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 use std::format;
 
-/// `p` publishes; `a` and `b` (3.1.1), `c` (5.0), `d` (with an identifier) and `e` (with aliases) have `t`.
+/// `p` publishes; `a` and `b` (3.1.1), `c` (5.0) and `d` (with an identifier) have `t`.
 fn world() -> World {
     let mut world = World::with(1, Settings::default());
-    world.run(
-        "
-        p> CONNECT v5
-        p< CONNACK
-        a> CONNECT v4
-        a< CONNACK
-        a> SUBSCRIBE t
-        a< SUBACK 00
-        b> CONNECT v4
-        b< CONNACK
-        b> SUBSCRIBE t
-        b< SUBACK 00
-        c> CONNECT v5
-        c< CONNACK
-        c> SUBSCRIBE t q1
-        c< SUBACK 01
-        d> CONNECT v5
-        d< CONNACK
-        d> SUBSCRIBE t sid=7
-        d< SUBACK 00
-        ",
-    );
+    world.connect("p", "v5");
+    for (name, version, options) in [("a", "v4", ""), ("b", "v4", ""), ("d", "v5", " sid=7")] {
+        world.connect(name, version);
+        world.subscribe(name, &format!("t{options}"));
+    }
+    world.run("c> CONNECT v5\nc< CONNACK\nc> SUBSCRIBE t q1\nc< SUBACK 01");
     world
+}
+
+/// `p` publishes, and `g` and `h` share `t`.
+fn with_a_group(mut world: World) -> World {
+    for name in ["p", "g", "h"] {
+        world.connect(name, "v4");
+    }
+    for name in ["g", "h"] {
+        world.subscribe(name, "$share/s/t");
+    }
+    world
+}
+
+/// A line for each number.
+fn numbered(numbers: Range<usize>, line: &str) -> Vec<String> {
+    numbers.map(|n| format!("{line} {n}")).collect()
 }
 
 fn expect(world: &mut World, names: &[&str], messages: &[&str]) {
@@ -59,18 +61,16 @@ fn every_message_reaches_everybody_once_in_order() {
 #[test]
 fn what_comes_in_one_read_reaches_everybody_as_they_speak() {
     let mut world = world();
-    world.run("e> CONNECT v5 aliases=4\ne< CONNACK\ne> SUBSCRIBE topic\ne< SUBACK 00");
-    for name in ["a", "b", "c", "d"] {
-        let identifier = if name == "d" { " sid=7" } else { "" };
-        world.run(&format!(
-            "{name}> SUBSCRIBE topic{identifier}\n{name}< SUBACK 00"
-        ));
+    world.connect("e", "v5 aliases=4");
+    for name in ["a", "b", "c", "e"] {
+        world.subscribe(name, "topic");
     }
+    world.subscribe("d", "topic sid=7");
     for version in ["v3", "v4", "v5"] {
-        world.run(&format!("q> CONNECT {version}\nq< CONNACK"));
+        world.connect("q", version);
         let messages = ["1", "22", "3", "-", "5"];
         let lines = messages.map(|message| format!("PUBLISH topic {message}"));
-        world.in_one_read("q", &lines.each_ref().map(|line| &line[..]));
+        world.in_one_read("q", &lines);
         for message in messages {
             for name in ["a", "b", "c"] {
                 world.run_step(&format!("{name}< PUBLISH topic {message}"));
@@ -87,7 +87,7 @@ fn what_comes_in_one_read_reaches_everybody_as_they_speak() {
 #[test]
 fn in_one_read_too_other_packets_keep_their_places() {
     let mut world = world();
-    world.run("p> SUBSCRIBE t\np< SUBACK 00");
+    world.subscribe("p", "t");
     world.in_one_read(
         "p",
         &[
@@ -213,14 +213,14 @@ fn an_output_takes_no_more_than_its_room() {
         ..Settings::default()
     };
     let mut world = World::with(1, settings);
-    world.run("p> CONNECT v4\np< CONNACK\na> CONNECT v4\na< CONNACK\na> SUBSCRIBE t\na< SUBACK 00\na! stall");
-    let lines: Vec<_> = (10..99).map(|n| format!("p> PUBLISH t {n}")).collect();
-    let lines: Vec<_> = lines.iter().map(|line| &line[..]).collect();
-    let in_one_read: Vec<_> = lines.iter().map(|line| &line[3..]).collect();
+    world.connect("p", "v4");
+    world.connect("a", "v4");
+    world.subscribe("a", "t");
+    world.run("a! stall");
     for are_one_read in [false, true] {
         match are_one_read {
-            true => world.in_one_read("p", &in_one_read),
-            false => world.together(&lines),
+            true => world.in_one_read("p", &numbered(10..99, "PUBLISH t")),
+            false => world.together(&numbered(10..99, "p> PUBLISH t")),
         }
         // Packets of 7 bytes.
         assert_eq!(world.output_bytes(), 105);
@@ -233,7 +233,8 @@ fn an_output_takes_no_more_than_its_room() {
 #[test]
 fn what_is_too_large_for_one_reaches_the_others() {
     let mut world = world();
-    world.run("s> CONNECT v5 max=40\ns< CONNACK\ns> SUBSCRIBE t\ns< SUBACK 00");
+    world.connect("s", "v5 max=40");
+    world.subscribe("s", "t");
     let long = "x".repeat(40);
     let long_line = format!("p> PUBLISH t {long}");
     world.together(&[
@@ -249,7 +250,8 @@ fn what_is_too_large_for_one_reaches_the_others() {
 #[test]
 fn what_is_too_large_for_one_ends_a_run_for_nobody_else() {
     let mut world = world();
-    world.run("s> CONNECT v5 max=40\ns< CONNACK\ns> SUBSCRIBE t\ns< SUBACK 00");
+    world.connect("s", "v5 max=40");
+    world.subscribe("s", "t");
     let long = "x".repeat(40);
     let long_line = format!("PUBLISH t {long}");
     world.in_one_read(
@@ -263,8 +265,9 @@ fn what_is_too_large_for_one_ends_a_run_for_nobody_else() {
 #[test]
 fn aliases_hold_for_the_following_messages() {
     let mut world = world();
-    world.run("e> CONNECT v5 aliases=4\ne< CONNACK\ne> SUBSCRIBE long/topic\ne< SUBACK 00");
-    world.run("a> SUBSCRIBE long/topic\na< SUBACK 00");
+    world.connect("e", "v5 aliases=4");
+    world.subscribe("e", "long/topic");
+    world.subscribe("a", "long/topic");
     world.together(&[
         "p> PUBLISH long/topic 1 alias=2",
         "p> PUBLISH - 2 alias=2",
@@ -290,17 +293,9 @@ fn aliases_hold_for_the_following_messages() {
 #[test]
 fn the_members_of_a_group_take_turns_in_a_run() {
     for shards in [1, 2] {
-        let mut world = World::with(shards, Settings::default());
-        world.run("p> CONNECT v4\np< CONNACK");
-        for name in ["g", "h"] {
-            world.run(&format!("{name}> CONNECT v4\n{name}< CONNACK"));
-            world.run(&format!("{name}> SUBSCRIBE $share/s/t\n{name}< SUBACK 00"));
-        }
-        let lines: Vec<_> = (10..16).map(|n| format!("p> PUBLISH t {n}")).collect();
-        let lines: Vec<_> = lines.iter().map(|line| &line[..]).collect();
-        world.together(&lines);
-        let in_one_read: Vec<_> = lines.iter().map(|line| &line[3..]).collect();
-        world.in_one_read("p", &in_one_read);
+        let mut world = with_a_group(World::new(shards));
+        world.together(&numbered(10..16, "p> PUBLISH t"));
+        world.in_one_read("p", &numbered(10..16, "PUBLISH t"));
         let received = ["g", "h"].map(|name| world.take_received(name));
         assert_eq!(received, [6, 6], "with {shards} shards");
     }
@@ -310,7 +305,7 @@ fn the_members_of_a_group_take_turns_in_a_run() {
 #[test]
 fn each_member_of_a_group_gets_its_messages_as_it_speaks() {
     let mut world = World::with(1, Settings::default());
-    world.run("p> CONNECT v4\np< CONNACK");
+    world.connect("p", "v4");
     let members = [
         ("a", "v4", ""),
         ("b", "v5", ""),
@@ -319,14 +314,11 @@ fn each_member_of_a_group_gets_its_messages_as_it_speaks() {
         ("e", "v5 max=20", ""),
     ];
     for (name, connect, subscribe) in members {
-        world.run(&format!("{name}> CONNECT {connect}\n{name}< CONNACK"));
-        world.run(&format!(
-            "{name}> SUBSCRIBE $share/s/topic{subscribe}\n{name}< SUBACK 00"
-        ));
+        world.connect(name, connect);
+        world.subscribe(name, &format!("$share/s/topic{subscribe}"));
     }
-    let lines: Vec<_> = (0..15).map(|n| format!("PUBLISH topic {n}")).collect();
-    let mut lines: Vec<_> = lines.iter().map(|line| &line[..]).collect();
-    lines[9] = "PUBLISH topic much-too-large-for-e";
+    let mut lines = numbered(0..15, "PUBLISH topic");
+    lines[9] = "PUBLISH topic much-too-large-for-e".into();
     world.in_one_read("p", &lines);
     for (n, name) in (0..15).zip(["a", "b", "c", "d", "e"].iter().cycle()) {
         let topic = if (*name, n) == ("d", 8) || (*name, n) == ("d", 13) {
@@ -352,16 +344,9 @@ fn a_member_that_is_slow_gets_its_turns_later_and_in_order() {
         outbox_bytes: 20,
         ..Settings::default()
     };
-    let mut world = World::with(1, settings);
-    world.run("p> CONNECT v4\np< CONNACK");
-    for name in ["g", "h"] {
-        world.run(&format!("{name}> CONNECT v4\n{name}< CONNACK"));
-        world.run(&format!("{name}> SUBSCRIBE $share/s/t\n{name}< SUBACK 00"));
-    }
+    let mut world = with_a_group(World::with(1, settings));
     world.run("g! stall");
-    let lines: Vec<_> = (10..30).map(|n| format!("PUBLISH t {n}")).collect();
-    let lines: Vec<_> = lines.iter().map(|line| &line[..]).collect();
-    world.in_one_read("p", &lines);
+    world.in_one_read("p", &numbered(10..30, "PUBLISH t"));
     // Three packets of 7 bytes.
     assert_eq!(world.output_bytes(), 21);
     world.run_step("g! read");
@@ -382,17 +367,12 @@ fn a_member_that_has_to_be_ended_gets_no_further_turn() {
     };
     let mut world = World::with(1, settings);
     world.treats_slow_readers_as(SlowReader::Disconnect);
-    world.run("p> CONNECT v4\np< CONNACK");
-    for name in ["g", "h"] {
-        world.run(&format!("{name}> CONNECT v4\n{name}< CONNACK"));
-        world.run(&format!("{name}> SUBSCRIBE $share/s/t\n{name}< SUBACK 00"));
-    }
-    world.run("g> SUBSCRIBE u\ng< SUBACK 00\ng! stall");
+    let mut world = with_a_group(world);
+    world.subscribe("g", "u");
+    world.run("g! stall");
     // Ten packets of 7 bytes in the output, one in the queue.
     world.in_one_read("p", &["PUBLISH u xx"; 11]);
-    let lines: Vec<_> = (10..19).map(|n| format!("PUBLISH t {n}")).collect();
-    let lines: Vec<_> = lines.iter().map(|line| &line[..]).collect();
-    world.in_one_read("p", &lines);
+    world.in_one_read("p", &numbered(10..19, "PUBLISH t"));
     world.run_step("g? queue full: client reads too slowly");
     for n in 11..19 {
         world.run_step(&format!("h< PUBLISH t {n}"));
@@ -403,8 +383,10 @@ fn a_member_that_has_to_be_ended_gets_no_further_turn() {
 #[test]
 fn who_has_a_topic_for_itself_and_in_a_group_gets_both_in_order() {
     let mut world = World::with(1, Settings::default());
-    world.run("p> CONNECT v4\np< CONNACK\na> CONNECT v4\na< CONNACK");
-    world.run("a> SUBSCRIBE t\na< SUBACK 00\na> SUBSCRIBE $share/s/t\na< SUBACK 00");
+    world.connect("p", "v4");
+    world.connect("a", "v4");
+    world.subscribe("a", "t");
+    world.subscribe("a", "$share/s/t");
     world.together(&["p> PUBLISH t 1", "p> PUBLISH t 2", "p> PUBLISH t 3"]);
     expect(&mut world, &["a"], &["1", "1", "2", "2", "3", "3"]);
 }
@@ -412,17 +394,16 @@ fn who_has_a_topic_for_itself_and_in_a_group_gets_both_in_order() {
 #[test]
 fn who_is_on_another_shard_gets_all_of_a_run_in_order() {
     let mut world = World::with(3, Settings::default());
-    world.run("p> CONNECT v4\np< CONNACK");
+    world.connect("p", "v4");
     let names = ["a", "b", "c", "e", "f"];
     for (name, version) in names.iter().zip(["v3", "v4", "v5", "v4", "v5"]) {
-        world.run(&format!("{name}> CONNECT {version}\n{name}< CONNACK"));
-        world.run(&format!("{name}> SUBSCRIBE t\n{name}< SUBACK 00"));
+        world.connect(name, version);
+        world.subscribe(name, "t");
     }
     world.together(&["p> PUBLISH t 1", "p> PUBLISH t 2", "p> PUBLISH t 3"]);
     expect(&mut world, &names, &["1", "2", "3"]);
     let messages = ["1", "22", "3", "-", "5"];
     let lines = messages.map(|message| format!("PUBLISH t {message}"));
-    let lines = lines.each_ref().map(|line| &line[..]);
     for _ in 0..2 {
         world.in_one_read("p", &lines);
         expect(&mut world, &names, &messages);
@@ -437,17 +418,15 @@ fn a_run_of_another_shard_reaches_who_is_slow_and_who_takes_little() {
         ..Settings::default()
     };
     let mut world = World::with(3, settings);
-    world.run("p> CONNECT v4\np< CONNACK");
+    world.connect("p", "v4");
     let names = ["a", "b", "c", "e", "f"];
     for name in names {
-        world.run(&format!("{name}> CONNECT v5 max=40\n{name}< CONNACK"));
-        world.run(&format!("{name}> SUBSCRIBE t\n{name}< SUBACK 00"));
+        world.connect(name, "v5 max=40");
+        world.subscribe(name, "t");
         world.run(&format!("{name}! stall"));
     }
-    let long = format!("PUBLISH t {}", "x".repeat(40));
-    let lines: Vec<_> = (10..30).map(|n| format!("PUBLISH t {n}")).collect();
-    let mut lines: Vec<_> = lines.iter().map(|line| &line[..]).collect();
-    lines.insert(15, &long);
+    let mut lines = numbered(10..30, "PUBLISH t");
+    lines.insert(15, format!("PUBLISH t {}", "x".repeat(40)));
     world.in_one_read("p", &lines);
     for name in names {
         world.run_step(&format!("{name}! read"));

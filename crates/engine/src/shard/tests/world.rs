@@ -112,10 +112,28 @@ impl World {
         self.line(line);
     }
 
+    /// Somebody connects, as CONNECT says it.
+    pub(super) fn connect(&mut self, name: &str, how: &str) {
+        self.line(&format!("{name}> CONNECT {how}"));
+        self.line(&format!("{name}< CONNACK"));
+    }
+
+    /// Somebody subscribes with QoS 0, as SUBSCRIBE says it.
+    pub(super) fn subscribe(&mut self, name: &str, what: &str) {
+        self.line(&format!("{name}> SUBSCRIBE {what}"));
+        self.line(&format!("{name}< SUBACK 00"));
+    }
+
+    /// Whether the client may go on with what it has published last, and nothing is decided anew.
+    pub(super) fn may_go_on(&mut self, name: &str) -> bool {
+        let (shard, connection) = (self.client(name).shard, self.client(name).key);
+        self.shards[shard].encore_topic(connection).is_some()
+    }
+
     /// Runs lines that arrive together: nothing else happens between them.
-    pub(super) fn together(&mut self, lines: &[&str]) {
+    pub(super) fn together(&mut self, lines: &[impl AsRef<str>]) {
         self.is_settling = false;
-        lines.iter().for_each(|line| self.line(line));
+        lines.iter().for_each(|line| self.line(line.as_ref()));
         self.is_settling = true;
         self.settle();
     }
@@ -327,6 +345,8 @@ impl World {
             .unwrap();
         if !self.goes_short_way(name, &packet, &bytes) {
             self.tell(shard, Input::Packet { connection, packet });
+        } else if self.is_settling {
+            self.settle();
         }
     }
 
@@ -348,25 +368,28 @@ impl World {
     }
 
     /// Packets that lie in one piece, taken as a link takes them; nothing else happens between them.
-    pub(super) fn in_one_read(&mut self, name: &str, lines: &[&str]) {
+    pub(super) fn in_one_read(&mut self, name: &str, lines: &[impl AsRef<str>]) {
         let (shard, connection) = (self.client(name).shard, self.client(name).key);
         let version = self.client(name).version;
         let mut bytes = BytesMut::new();
         for line in lines {
-            let packet = parse(name, line, Some(version));
+            let packet = parse(name, line.as_ref(), Some(version));
             packet.encode(version, &mut bytes).unwrap();
         }
         let mut decoder = decoder_of(name, version);
         decoder.push(bytes.freeze());
         self.is_settling = false;
-        while let Some(packet) = decoder.next_packet().unwrap() {
-            self.tell(shard, Input::Packet { connection, packet });
+        loop {
             let (now, engine) = (self.now, &mut self.shards[shard]);
             while let Some(topic) = engine.encore_topic(connection)
                 && decoder.next_run(&topic, |run| engine.handle_encore(now, connection, run)) > 0
             {
             }
             decoder.next_pubacks(|acks| engine.handle_pubacks(now, connection, acks));
+            match decoder.next_packet().unwrap() {
+                Some(packet) => self.tell(shard, Input::Packet { connection, packet }),
+                None => break,
+            }
         }
         self.is_settling = true;
         self.settle();
@@ -437,8 +460,10 @@ impl World {
                     moved = true;
                     self.carry_out(shard, effect);
                 }
-                while let Some(key) = self.shards[shard].poll_dirty() {
-                    moved |= self.transmit(shard, key);
+                if self.shards[shard].is_dirty() {
+                    while let Some(key) = self.shards[shard].poll_dirty() {
+                        moved |= self.transmit(shard, key);
+                    }
                 }
                 self.turns += 1;
                 moved |= self.shards[shard].is_dirty();
