@@ -100,9 +100,9 @@ pub(super) fn check_told(
         return Err(format!("told that it missed {told}, which are not all"));
     }
     if told > 0 {
-        let same = session.debts.iter_mut();
-        let same = same.filter(|debt| debt.identifiers == given.identifiers);
-        same.for_each(|debt| debt.is_told = true);
+        let alike = session.debts.iter_mut();
+        let alike = alike.filter(|debt| is_counted_alike(debt, given));
+        alike.for_each(|debt| debt.is_told = true);
     }
     Ok(())
 }
@@ -129,6 +129,12 @@ fn is_overtaken(debt: &Debt, given: &Debt) -> bool {
             && debt.policy != Some(SlowReader::LatestPerTopic)
     };
     waits(debt) && waits(given) && debt.step < given.step
+}
+
+/// Whether one may have been told of with the other: of several identifiers, messages are counted under one.
+fn is_counted_alike(debt: &Debt, given: &Debt) -> bool {
+    let mut identifiers = debt.identifiers.iter();
+    debt.identifiers == given.identifiers || identifiers.any(|it| given.identifiers.contains(it))
 }
 
 /// Whether the client has to be told that it missed this, if that is so.
