@@ -172,10 +172,22 @@ impl PublishHead<'_> {
 
     /// Writes everything in front of the payload; the packet identifier is left open.
     pub(crate) fn write(&self, flags: u8, layout: &Layout, out: &mut impl Sink) {
-        out.u8(FIRST | flags);
-        out.varint(layout.remaining);
-        out.field(self.topic.as_bytes());
-        out.put([0; 2].get(..layout.id_bytes).unwrap_or_default());
+        // What stands before the topic is put at once: each put has a price.
+        let ([a, b, c, d], remaining_bytes) = varint::encode(layout.remaining);
+        let [high, low] = u16::try_from(layout.topic_bytes)
+            .unwrap_or(u16::MAX)
+            .to_be_bytes();
+        let first = FIRST | flags;
+        match remaining_bytes {
+            1 => out.put(&[first, a, high, low]),
+            2 => out.put(&[first, a, b, high, low]),
+            3 => out.put(&[first, a, b, c, high, low]),
+            _ => out.put(&[first, a, b, c, d, high, low]),
+        }
+        out.put(self.topic.as_bytes());
+        if layout.id_bytes > 0 {
+            out.u16(0);
+        }
         if self.version.is_v5() {
             out.varint(layout.properties_bytes);
             self.write_properties(out);
@@ -188,6 +200,9 @@ impl PublishHead<'_> {
         }
         if self.topic.is_empty() && (!self.version.is_v5() || self.topic_alias.is_none()) {
             return Err(EncodeError::TopicMissing);
+        }
+        if !self.version.is_v5() {
+            return Ok(());
         }
         match self
             .own_properties()

@@ -160,20 +160,19 @@ impl Output {
     pub fn publish(
         &mut self,
         head: &PublishHead<'_>,
-        payload: &Bytes,
+        payload: Piece<'_>,
         retain: bool,
         max_packet_bytes: usize,
     ) -> Result<bool, EncodeError> {
-        let layout = head.layout(payload.len(), false)?;
+        let layout = head.layout(payload.bytes().len(), false)?;
         if layout.packet_bytes() > max_packet_bytes {
             return Ok(false);
         }
         let flags = publish::flags(false, retain, Delivery::AtMostOnce);
         head.write(flags, &layout, &mut self.copied);
-        if payload.len() < LINK_BYTES {
-            self.put(payload);
-        } else {
-            self.link(payload.clone());
+        match payload {
+            Piece::Linked(bytes) if bytes.len() >= LINK_BYTES => self.link(bytes.clone()),
+            _ => self.put(payload.bytes()),
         }
         Ok(true)
     }

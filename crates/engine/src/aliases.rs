@@ -4,6 +4,7 @@
 //! knows it too.
 
 use crate::end::Violation;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use weir_codec::TopicName;
@@ -59,7 +60,7 @@ pub(crate) struct Alias {
 #[derive(Debug, Default)]
 pub(crate) struct OutboundAliases {
     maximum: u16,
-    numbers: BTreeMap<TopicName, u16>,
+    numbers: BTreeMap<Box<str>, u16>,
 }
 
 impl OutboundAliases {
@@ -72,10 +73,10 @@ impl OutboundAliases {
     }
 
     /// The alias to send `topic` with, if it has one or can still get one.
-    pub(crate) fn choose(&self, topic: &TopicName) -> Option<Alias> {
+    pub(crate) fn choose(&self, topic: &str) -> Option<Alias> {
         /// The property costs three bytes: a shorter topic is cheaper in full.
         const WORTHWHILE_BYTES: usize = 4;
-        if self.maximum == 0 || topic.as_str().len() < WORTHWHILE_BYTES {
+        if self.maximum == 0 || topic.len() < WORTHWHILE_BYTES {
             return None;
         }
         if let Some(number) = self.numbers.get(topic) {
@@ -94,9 +95,9 @@ impl OutboundAliases {
     }
 
     /// The frame that sets `alias` is enqueued.
-    pub(crate) fn record(&mut self, topic: &TopicName, alias: Alias) {
+    pub(crate) fn record(&mut self, topic: &str, alias: Alias) {
         if !alias.known {
-            self.numbers.insert(topic.detached(), alias.number);
+            self.numbers.insert(topic.into(), alias.number);
         }
     }
 }
@@ -139,18 +140,18 @@ mod tests {
             number: 1,
             known: false,
         };
-        assert_eq!(aliases.choose(&topic("long/topic")), Some(unset));
-        assert_eq!(aliases.choose(&topic("long/topic")), Some(unset));
-        aliases.record(&topic("long/topic"), unset);
+        assert_eq!(aliases.choose("long/topic"), Some(unset));
+        assert_eq!(aliases.choose("long/topic"), Some(unset));
+        aliases.record("long/topic", unset);
         assert_eq!(
-            aliases.choose(&topic("long/topic")),
+            aliases.choose("long/topic"),
             Some(Alias {
                 number: 1,
                 known: true
             })
         );
         assert_eq!(
-            aliases.choose(&topic("other/topic")),
+            aliases.choose("other/topic"),
             None,
             "all aliases are in use"
         );

@@ -30,19 +30,27 @@ pub(crate) struct Variant<'a> {
 impl<'a> Variant<'a> {
     /// The head of a message in this variant.
     pub(crate) fn head(&self, message: &'a Message, now: Instant) -> PublishHead<'a> {
+        let expiry_seconds = message.remaining_expiry_seconds(now);
+        self.head_of(message.topic.as_str(), expiry_seconds, &message.properties)
+    }
+
+    /// The head of a message with this topic, these properties and so many seconds left.
+    #[inline]
+    pub(crate) fn head_of(
+        &self,
+        topic: &'a str,
+        expiry_seconds: Option<u32>,
+        properties: &'a Properties,
+    ) -> PublishHead<'a> {
         // A topic the client knows by its alias goes out empty (section 3.3.2.3.4).
         let known_by_alias = self.alias.is_some_and(|alias| alias.known);
         PublishHead {
             version: self.version,
-            topic: if known_by_alias {
-                ""
-            } else {
-                message.topic.as_str()
-            },
+            topic: if known_by_alias { "" } else { topic },
             topic_alias: self.alias.map(|alias| alias.number),
-            message_expiry_interval: message.remaining_expiry_seconds(now),
+            message_expiry_interval: expiry_seconds,
             subscription_identifiers: self.identifiers,
-            properties: &message.properties,
+            properties,
         }
     }
 }

@@ -8,14 +8,12 @@
 
 use crate::cast::Cast;
 use crate::id::{ConnectionKey, SessionKey};
-use crate::message::Message;
-use crate::retained::{Replay, Retained};
+use crate::retained::{KeptMessage, Replay, Retained};
 use crate::roster::Roster;
 use crate::sending::{count, has_room, has_window, publish_alone};
 use crate::subscription::Subscription;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use weir_codec::{Qos, TopicFilter};
 
@@ -127,13 +125,15 @@ impl Roster {
             if plain > 0 {
                 continue;
             }
-            if !self.is_free(key, to, message.qos.min(subscription.qos)) {
+            if !self.is_free(key, to, message.qos().min(subscription.qos)) {
                 break;
             }
-            let mut cast = Cast::kept(Arc::clone(message), now);
-            // [MQTT3-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
-            let identifiers = subscription.identifiers();
-            self.deliver(to, &subscription, identifiers, true, &mut cast);
+            if let Some(message) = message.to_message() {
+                let mut cast = Cast::kept(message, now);
+                // [MQTT3-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
+                let identifiers = subscription.identifiers();
+                self.deliver(to, &subscription, identifiers, true, &mut cast);
+            }
             taken += 1;
         }
         let is_held_up = taken < found.messages.len();
@@ -152,7 +152,7 @@ impl Roster {
         key: ConnectionKey,
         to: SessionKey,
         subscription: &Subscription,
-        messages: &[&Arc<Message>],
+        messages: &[KeptMessage<'_>],
         now: Instant,
     ) -> usize {
         let (Some(session), Some(connection)) =
@@ -166,12 +166,13 @@ impl Roster {
         }
         let mut done = 0;
         for message in messages {
-            if message.qos.min(subscription.qos) != Qos::AtMostOnce
+            if message.qos().min(subscription.qos) != Qos::AtMostOnce
                 || !has_room(&self.settings, connection)
             {
                 break;
             }
-            if session.may_receive(&message.topic) {
+            let may_receive = |topic| session.may_receive(&topic);
+            if !session.checks_deliveries || message.topic_name().is_some_and(may_receive) {
                 // Not before: who is marked without need is handed out, and comes back here at once.
                 self.dirty.mark(key, connection);
                 let sent = publish_alone(connection, message, subscription.identifiers(), now);

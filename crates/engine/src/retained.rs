@@ -6,18 +6,23 @@
 //!
 //! A subscription made while a value is set gets it once: values of before the subscription are replayed as
 //! retained, later ones were delivered live. `arrival` tells them apart.
+//!
+//! Nearly all of them are small and plain: their payloads lie side by side in the tree, where a replay reads them in order.
+//! One that is large or has properties is kept as it is.
 
-use crate::id::ShardId;
+use crate::id::{MessageNumber, ShardId};
 use crate::message::Message;
 use crate::settings::Settings;
 use crate::subscription::Subscription;
 use crate::time::Instant;
 use crate::timers::{Timer, TimerToken, Timers};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use bytes::Bytes;
 use smallvec::SmallVec;
-use weir_codec::{TopicFilter, TopicName};
-use weir_router::{Page, RetainedTree};
+use weir_codec::{Properties, Qos, TopicFilter, TopicName};
+use weir_router::{Page, RetainedTopic, RetainedTree};
 
 /// Which of two values of one topic is the later one.
 pub(crate) type Stamp = (u64, ShardId);
@@ -33,6 +38,9 @@ const TOMBSTONES_BYTES: usize = 4 << 20;
 
 /// So many messages are looked up at once for a replay.
 const PAGE: usize = 64;
+
+/// A larger payload is not copied into the tree.
+const PLAIN_BYTES: usize = 1024;
 
 /// The retained messages of all topics.
 pub(crate) struct Retained {
@@ -50,25 +58,49 @@ pub(crate) struct Retained {
 
 #[derive(Debug)]
 struct Entry {
-    /// `None`: deleted.
-    message: Option<Arc<Message>>,
+    kept: Kept,
     stamp: Stamp,
     arrival: u64,
     /// Looks at the topic again when its message expires or its deletion is old.
     timer: Option<TimerToken>,
 }
 
+#[derive(Debug)]
+enum Kept {
+    /// A deletion that is remembered.
+    Deleted,
+    /// The payload lies in the tree. There are no properties, and the message does not expire.
+    Plain {
+        number: MessageNumber,
+        qos: Qos,
+    },
+    Whole(Arc<Message>),
+}
+
+/// A retained message where it is kept.
+#[derive(Clone, Copy)]
+pub(crate) enum KeptMessage<'a> {
+    /// Without properties, and it does not expire.
+    Plain {
+        topic: &'a str,
+        payload: &'a [u8],
+        number: MessageNumber,
+        qos: Qos,
+    },
+    Whole(&'a Arc<Message>),
+}
+
 /// A new subscription's wish for the retained messages that match it.
 #[derive(Debug)]
 pub(crate) struct Replay {
     pub(crate) subscription: Subscription,
-    after: Option<TopicName>,
+    after: Option<Box<str>>,
     before_arrival: u64,
 }
 
 /// What a page of a replay found, in order.
 pub(crate) struct Found<'a> {
-    pub(crate) messages: SmallVec<[&'a Arc<Message>; PAGE]>,
+    pub(crate) messages: SmallVec<[KeptMessage<'a>; PAGE]>,
     rest: Page,
 }
 
@@ -104,9 +136,8 @@ impl Retained {
         {
             return Ok(());
         }
-        let replaced = self
-            .message(message.topic.as_str())
-            .map_or(0, |old| old.cost_bytes());
+        let replaced = self.tree.get(message.topic.as_str());
+        let replaced = replaced.as_ref().and_then(cost_bytes).unwrap_or(0);
         let added = usize::from(replaced == 0);
         let bytes = self.bytes - replaced + message.cost_bytes();
         if message.payload.is_empty()
@@ -123,49 +154,48 @@ impl Retained {
     /// unless a later one is there; returns whether it did.
     pub(crate) fn set(
         &mut self,
-        message: Arc<Message>,
+        message: &Arc<Message>,
         stamp: Stamp,
         now: Instant,
         timers: &mut Timers,
     ) -> bool {
-        let topic = message.topic.clone();
+        let topic = &message.topic;
+        let old = self.tree.get(topic.as_str());
+        let old_bytes = old.as_ref().and_then(cost_bytes);
+        if old.is_some_and(|old| old.value.stamp >= stamp) && !fault!(StampIgnored) {
+            return false;
+        }
+        self.discount(old_bytes);
         self.arrivals += 1;
-        let message =
-            (!message.payload.is_empty() || fault!(DeletionKeepsMessage)).then_some(message);
-        let tidy_at = match &message {
-            Some(message) => message.expires_at,
-            None => Some(now.plus_seconds(TOMBSTONE_SECONDS)),
+        let is_tombstone = message.payload.is_empty() && !fault!(DeletionKeepsMessage);
+        let tidy_at = match is_tombstone {
+            true => Some(now.plus_seconds(TOMBSTONE_SECONDS)),
+            false => message.expires_at,
         };
-        let is_tombstone = message.is_none();
-        let timer = tidy_at.map(|at| timers.set(at, Timer::Retained(topic.clone())));
-        let added_bytes = message.as_deref().map(Message::cost_bytes);
+        let (kept, content) = match () {
+            () if is_tombstone => (Kept::Deleted, &[][..]),
+            () if is_plain(message) => {
+                let (number, qos) = (message.number, message.qos);
+                (Kept::Plain { number, qos }, &message.payload[..])
+            }
+            () => (Kept::Whole(Arc::clone(message)), &[][..]),
+        };
         let entry = Entry {
-            message,
+            kept,
             stamp,
             arrival: self.arrivals,
-            timer,
+            timer: tidy_at.map(|at| timers.set(at, Timer::Retained(topic.clone()))),
         };
-        // Nearly always the new one is the later one: it is looked for once.
-        if let Some(old) = self.tree.insert(topic.clone(), entry) {
-            if old.stamp >= stamp && !fault!(StampIgnored) {
-                timers.clear(timer);
-                // A deletion's topic is a copy of its own, so that nothing of the late message stays.
-                let kept = old.message.as_ref();
-                let topic = kept.map_or_else(|| topic.detached(), |it| it.topic.clone());
-                self.tree.insert(topic, old);
-                return false;
-            }
+        if let Some(old) = self.tree.insert(topic.as_str(), content, entry) {
             timers.clear(old.timer);
-            self.discount(old.message.as_deref());
-        }
-        if let Some(bytes) = added_bytes {
-            self.messages += 1;
-            self.bytes += bytes;
         }
         if is_tombstone {
             self.tombstone_bytes += topic.as_str().len();
-            self.tombstones.push_back((topic, self.arrivals));
+            self.tombstones.push_back((topic.clone(), self.arrivals));
             self.bury_oldest(timers);
+        } else {
+            self.messages += 1;
+            self.bytes += message.cost_bytes();
         }
         true
     }
@@ -177,8 +207,8 @@ impl Retained {
             let Some((topic, arrival)) = self.pop_tombstone() else {
                 return;
             };
-            let is_same = |entry: &Entry| entry.arrival == arrival;
-            if self.tree.get(topic.as_str()).is_some_and(is_same)
+            let kept = self.tree.get(topic.as_str());
+            if kept.is_some_and(|kept| kept.value.arrival == arrival)
                 && let Some(entry) = self.tree.remove(topic.as_str())
             {
                 timers.clear(entry.timer);
@@ -194,10 +224,14 @@ impl Retained {
 
     /// The topic's timer fired: its message has expired or its deletion is old. Returns whether a message expired.
     pub(crate) fn tidy(&mut self, topic: &TopicName) -> bool {
+        let old = self.tree.get(topic.as_str());
+        let old_bytes = old.as_ref().and_then(cost_bytes);
         let Some(entry) = self.tree.remove(topic.as_str()) else {
             return false;
         };
-        if entry.message.is_none() {
+        self.discount(old_bytes);
+        let is_tombstone = matches!(entry.kept, Kept::Deleted);
+        if is_tombstone {
             // Timers of deletions fire in the order of the list.
             while let Some((_, arrival)) = self.tombstones.front()
                 && *arrival <= entry.arrival
@@ -205,8 +239,7 @@ impl Retained {
                 self.pop_tombstone();
             }
         }
-        self.discount(entry.message.as_deref());
-        entry.message.is_some()
+        !is_tombstone
     }
 
     /// A replay of everything that is set now, for a subscription made now.
@@ -228,10 +261,10 @@ impl Retained {
     ) -> Found<'a> {
         let before = replay.before_arrival;
         let mut messages = SmallVec::new();
-        let after = replay.after.as_ref();
-        let rest = self.tree.page(filter, after, PAGE, |_, entry| {
-            if let Some(message) = &entry.message
-                && (entry.arrival <= before || fault!(ReplayedThoughLive))
+        let after = replay.after.as_deref();
+        let rest = self.tree.page(filter, after, PAGE, |kept| {
+            if let Some(message) = KeptMessage::of(&kept)
+                && (kept.value.arrival <= before || fault!(ReplayedThoughLive))
                 && !message.is_expired(now)
             {
                 messages.push(message);
@@ -241,20 +274,103 @@ impl Retained {
     }
 
     /// All retained messages with their stamps.
-    pub(crate) fn messages(&self) -> impl Iterator<Item = (&Arc<Message>, Stamp)> {
-        let entries = self.tree.iter();
-        entries.filter_map(|(_, entry)| Some((entry.message.as_ref()?, entry.stamp)))
+    pub(crate) fn messages(&self) -> impl Iterator<Item = (Arc<Message>, Stamp)> {
+        self.tree.iter().filter_map(|kept| {
+            let message = KeptMessage::of(&kept)?.to_message()?;
+            Some((message, kept.value.stamp))
+        })
     }
 
-    fn message(&self, topic: &str) -> Option<&Arc<Message>> {
-        self.tree.get(topic)?.message.as_ref()
-    }
-
-    fn discount(&mut self, message: Option<&Message>) {
-        if let Some(message) = message {
+    /// A message that is counted with so many bytes is replaced or gone.
+    fn discount(&mut self, bytes: Option<usize>) {
+        if let Some(bytes) = bytes {
             self.messages -= 1;
-            self.bytes -= message.cost_bytes();
+            self.bytes -= bytes;
         }
+    }
+}
+
+/// What a topic's message is counted with; `None`: it is deleted.
+fn cost_bytes(kept: &RetainedTopic<'_, Entry>) -> Option<usize> {
+    KeptMessage::of(kept).map(|message| message.cost_bytes())
+}
+
+fn is_plain(message: &Message) -> bool {
+    message.payload.len() <= PLAIN_BYTES
+        && message.properties.is_empty()
+        && message.expires_at.is_none()
+}
+
+impl<'a> KeptMessage<'a> {
+    #[inline]
+    fn of(kept: &RetainedTopic<'a, Entry>) -> Option<Self> {
+        match &kept.value.kept {
+            Kept::Deleted => None,
+            Kept::Whole(message) => Some(Self::Whole(message)),
+            &Kept::Plain { number, qos } => Some(Self::Plain {
+                topic: kept.topic,
+                payload: kept.content,
+                number,
+                qos,
+            }),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn topic(&self) -> &'a str {
+        match *self {
+            Self::Plain { topic, .. } => topic,
+            Self::Whole(message) => message.topic.as_str(),
+        }
+    }
+
+    /// The topic as a name of its own; it always can be one, since it was.
+    pub(crate) fn topic_name(&self) -> Option<TopicName> {
+        match *self {
+            Self::Plain { topic, .. } => TopicName::try_from(topic).ok(),
+            Self::Whole(message) => Some(message.topic.clone()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn qos(&self) -> Qos {
+        match *self {
+            Self::Plain { qos, .. } => qos,
+            Self::Whole(message) => message.qos,
+        }
+    }
+
+    fn is_expired(&self, now: Instant) -> bool {
+        matches!(self, Self::Whole(message) if message.is_expired(now))
+    }
+
+    fn cost_bytes(&self) -> usize {
+        match *self {
+            Self::Plain { topic, payload, .. } => Message::cost_of(topic.len() + payload.len()),
+            Self::Whole(message) => message.cost_bytes(),
+        }
+    }
+
+    /// The message for somebody who keeps it, too; there always is one, as of [`KeptMessage::topic_name`].
+    pub(crate) fn to_message(self) -> Option<Arc<Message>> {
+        let (payload, number, qos) = match self {
+            Self::Whole(message) => return Some(Arc::clone(message)),
+            Self::Plain {
+                payload,
+                number,
+                qos,
+                ..
+            } => (payload, number, qos),
+        };
+        Some(Arc::new(Message {
+            number,
+            topic: self.topic_name()?,
+            payload: Bytes::copy_from_slice(payload),
+            properties: Properties::new(),
+            qos,
+            retain: true,
+            expires_at: None,
+        }))
     }
 }
 
@@ -264,7 +380,7 @@ impl Replay {
         if taken < found.messages.len() {
             let last = taken.checked_sub(1).and_then(|at| found.messages.get(at));
             if let Some(last) = last {
-                self.after = Some(last.topic.clone());
+                self.after = Some(last.topic().into());
             }
             return true;
         }

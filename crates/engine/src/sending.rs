@@ -9,15 +9,15 @@ use crate::connection::Connection;
 use crate::id::ConnectionKey;
 use crate::inflight::{Awaiting, Envelope, Sequence};
 use crate::journal::{Journal, Unsent};
-use crate::message::Message;
+use crate::retained::KeptMessage;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::time::Instant;
 use alloc::sync::Arc;
 use weir_codec::{
-    Ack, Delivery, Packet, PacketId, Properties, PublishFrame, Qos, ReasonCode, Segment, Stretch,
-    Version,
+    Ack, Delivery, Packet, PacketId, Piece, Properties, PublishFrame, Qos, ReasonCode, Segment,
+    Stretch, Version,
 };
 
 /// Whether something may be added to the connection's output now.
@@ -106,7 +106,7 @@ pub(crate) fn publish(
     } = shape;
     let waits_for_store = waits_for_store(qos, sequence);
     let aliases = Some(&connection.aliases_out).filter(|_| !waits_for_store);
-    let alias = aliases.and_then(|aliases| aliases.choose(&cast.message().topic));
+    let alias = aliases.and_then(|aliases| aliases.choose(cast.message().topic.as_str()));
     let variant = Variant {
         version: connection.version,
         has_packet_id: qos != Qos::AtMostOnce,
@@ -168,14 +168,16 @@ fn put_sent(journal: &mut Journal, session: &Session, id: PacketId) {
     }
 }
 
+static NO_PROPERTIES: Properties = Properties::new();
+
 /// Adds a PUBLISH with QoS 0 and RETAIN that nobody else is given now.
 pub(crate) fn publish_alone(
     connection: &mut Connection,
-    message: &Message,
+    message: &KeptMessage<'_>,
     identifiers: &[u32],
     now: Instant,
 ) -> Sent {
-    let alias = connection.aliases_out.choose(&message.topic);
+    let alias = connection.aliases_out.choose(message.topic());
     let variant = Variant {
         version: connection.version,
         has_packet_id: false,
@@ -186,14 +188,22 @@ pub(crate) fn publish_alone(
         true => usize::MAX,
         false => connection.max_packet_bytes as usize,
     };
-    let head = variant.head(message, now);
+    let (head, payload) = match message {
+        KeptMessage::Plain { topic, payload, .. } => (
+            variant.head_of(topic, None, &NO_PROPERTIES),
+            Piece::Copied(payload),
+        ),
+        KeptMessage::Whole(message) => {
+            (variant.head(message, now), Piece::Linked(&message.payload))
+        }
+    };
     let output = &mut connection.output;
     // [MQTT3-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
-    let Ok(true) = output.publish(&head, &message.payload, true, most) else {
+    let Ok(true) = output.publish(&head, payload, true, most) else {
         return Sent::TooLarge;
     };
     if let Some(alias) = alias {
-        connection.aliases_out.record(&message.topic, alias);
+        connection.aliases_out.record(message.topic(), alias);
     }
     Sent::Enqueued
 }
@@ -243,7 +253,8 @@ fn waits_for_store(qos: Qos, sequence: Option<Sequence>) -> bool {
 
 fn sent(connection: &mut Connection, alias: Option<Alias>, cast: &Cast<'_>) -> Sent {
     if let Some(alias) = alias {
-        connection.aliases_out.record(&cast.message().topic, alias);
+        let topic = cast.message().topic.as_str();
+        connection.aliases_out.record(topic, alias);
     }
     Sent::Enqueued
 }

@@ -4,30 +4,27 @@
 //! before every other byte, so the topics "a", "a/..." form one run that can be entered and left by a
 //! seek. Topics share long prefixes, so equal bytes are skipped in blocks.
 
+use alloc::boxed::Box;
 use core::borrow::Borrow;
 use core::cmp::Ordering;
-
-use weir_codec::TopicName;
 
 /// The least byte after '/': a prefix with this appended is the first place behind all topics below the prefix.
 pub(crate) const BEHIND: u8 = 1;
 
 const BLOCK_BYTES: usize = 32;
 
-/// A topic in the set, in the order of levels, and what it has.
-pub(crate) struct InOrder<V> {
-    pub(crate) topic: TopicName,
-    pub(crate) value: V,
-}
+/// A place in the order of levels, kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InOrder(pub(crate) Box<str>);
 
 /// What is compared; a borrowed form, so that a lookup needs no topic of its own.
 pub(crate) trait Place {
     fn bytes(&self) -> &[u8];
 }
 
-impl<V> Place for InOrder<V> {
+impl Place for InOrder {
     fn bytes(&self) -> &[u8] {
-        self.topic.as_str().as_bytes()
+        self.0.as_bytes()
     }
 }
 
@@ -37,7 +34,7 @@ impl Place for &[u8] {
     }
 }
 
-impl<'a, V: 'a> Borrow<dyn Place + 'a> for InOrder<V> {
+impl<'a> Borrow<dyn Place + 'a> for InOrder {
     fn borrow(&self) -> &(dyn Place + 'a) {
         self
     }
@@ -63,25 +60,17 @@ impl PartialEq for dyn Place + '_ {
 
 impl Eq for dyn Place + '_ {}
 
-impl<V> Ord for InOrder<V> {
+impl Ord for InOrder {
     fn cmp(&self, other: &Self) -> Ordering {
         compare(self.bytes(), other.bytes())
     }
 }
 
-impl<V> PartialOrd for InOrder<V> {
+impl PartialOrd for InOrder {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
-
-impl<V> PartialEq for InOrder<V> {
-    fn eq(&self, other: &Self) -> bool {
-        self.bytes() == other.bytes()
-    }
-}
-
-impl<V> Eq for InOrder<V> {}
 
 pub(crate) fn compare(one: &[u8], other: &[u8]) -> Ordering {
     let mut blocks = one.chunks(BLOCK_BYTES).zip(other.chunks(BLOCK_BYTES));

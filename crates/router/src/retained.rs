@@ -1,28 +1,45 @@
 //! The retained topics: one value each, and all that match a filter, a page at a time.
 //!
-//! One ordered set holds them, in the order of levels. A wildcard is answered by seeking: from the
+//! Leaves of some kilobytes hold them, in the order of levels. A wildcard is answered by seeking: from the
 //! first topic that could match to the next, skipping every run that can't, so a literal prefix is
 //! never scanned past and a `+` costs two seeks for each value it takes. A page ends after `limit`
 //! matches or after a bounded number of looks, and its cursor is a topic, not a position: the set
 //! may change between pages, and each topic that stays is still visited exactly once.
 
-use alloc::collections::BTreeSet;
-use alloc::collections::btree_set::Range;
+mod leaf;
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Range;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::ops::Bound;
 
-use weir_codec::{TopicFilter, TopicName};
+use weir_codec::TopicFilter;
 
+use self::leaf::{Entries, Leaf};
 use crate::order::{BEHIND, InOrder, Place, compare};
 
 /// How many topics a page may look at for each match it is allowed, so that a filter that matches
 /// next to nothing can't stall a thread. [`RetainedTree::page`] states the bound.
 const LOOKS_PER_MATCH: usize = 16;
 
-/// Retained values by topic, in the order of their levels.
+/// Retained topics in the order of their levels, each with a content and a value.
 pub struct RetainedTree<V> {
-    topics: BTreeSet<InOrder<V>>,
+    /// By a place that none of a leaf's topics stands before, and all topics of the leaf before it do.
+    leaves: BTreeMap<InOrder, Leaf<V>>,
+    len: usize,
+}
+
+/// A retained topic as it is kept.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RetainedTopic<'t, V> {
+    /// Its name.
+    pub topic: &'t str,
+    /// Bytes that are read whenever it is visited; they lie beside those of the topics around it.
+    pub content: &'t [u8],
+    /// Whatever else there is to know of it.
+    pub value: &'t V,
 }
 
 /// Whether there is more behind a page.
@@ -32,50 +49,71 @@ pub enum Page {
     Done,
     /// Go on after this topic, which was the last one looked at. It may have matched or not, and may
     /// be gone by then. A page can give this without a visit.
-    More(TopicName),
+    More(Box<str>),
 }
 
 impl<V> RetainedTree<V> {
     /// An empty tree.
     pub const fn new() -> Self {
         Self {
-            topics: BTreeSet::new(),
+            leaves: BTreeMap::new(),
+            len: 0,
         }
     }
 
-    /// Retains a value for a topic and returns the one it replaces [MQTT-3.3.1-5]. The topic is kept as it is; it
-    /// should be detached from the packet it came in. The one given last is kept, so that it may share its memory with
-    /// the value.
-    pub fn insert(&mut self, topic: TopicName, value: V) -> Option<V> {
-        let old = self.topics.replace(InOrder { topic, value });
-        old.map(|old| old.value)
+    /// Retains a content and a value for a topic and returns the value it replaces [MQTT-3.3.1-5]. Both texts are copied,
+    /// now and then again later: what is large is better kept in the value.
+    pub fn insert(&mut self, topic: &str, content: &[u8], value: V) -> Option<V> {
+        let (old, split) = match self.leaf_mut(topic) {
+            Some((_, leaf)) => (leaf.insert(topic, content, value), leaf.split()),
+            None => {
+                let mut leaf = Leaf::new();
+                leaf.insert(topic, content, value);
+                // There is none before it, so it may begin as early as any could.
+                self.leaves.insert(InOrder(Box::default()), leaf);
+                (None, None)
+            }
+        };
+        if let Some(right) = split
+            && let Some(first) = right.entries().next()
+        {
+            self.leaves.insert(InOrder(first.topic.into()), right);
+        }
+        self.len += usize::from(old.is_none());
+        old
     }
 
     /// Forgets a topic and returns its value [MQTT-3.3.1-6].
     pub fn remove(&mut self, topic: &str) -> Option<V> {
-        let place = &topic.as_bytes() as &dyn Place;
-        self.topics.take(place).map(|old| old.value)
+        let (first, leaf) = self.leaf_mut(topic)?;
+        let value = leaf.remove(topic)?;
+        if leaf.is_empty() {
+            let first = first.clone();
+            self.leaves.remove(&first);
+        }
+        self.len -= 1;
+        Some(value)
     }
 
-    /// The value of a topic.
-    pub fn get(&self, topic: &str) -> Option<&V> {
-        let place = &topic.as_bytes() as &dyn Place;
-        self.topics.get(place).map(|it| &it.value)
+    /// What is retained for a topic.
+    pub fn get(&self, topic: &str) -> Option<RetainedTopic<'_, V>> {
+        let (_, leaf) = self.until(topic.as_bytes()).next_back()?;
+        leaf.get(topic)
     }
 
     /// The number of topics.
     pub fn len(&self) -> usize {
-        self.topics.len()
+        self.len
     }
 
     /// Whether no topic is retained.
     pub fn is_empty(&self) -> bool {
-        self.topics.is_empty()
+        self.len == 0
     }
 
     /// All topics in order, those that begin with `$` too.
-    pub fn iter(&self) -> impl Iterator<Item = (&TopicName, &V)> {
-        self.topics.iter().map(|it| (&it.topic, &it.value))
+    pub fn iter(&self) -> impl Iterator<Item = RetainedTopic<'_, V>> {
+        self.leaves.values().flat_map(Leaf::entries)
     }
 
     /// Visits up to `limit` (at least one) matching topics that stand behind `after`, in order, and looks
@@ -83,9 +121,9 @@ impl<V> RetainedTree<V> {
     pub fn page<'t>(
         &'t self,
         filter: &TopicFilter,
-        after: Option<&TopicName>,
+        after: Option<&str>,
         limit: usize,
-        mut visit: impl FnMut(&'t TopicName, &'t V),
+        mut visit: impl FnMut(RetainedTopic<'t, V>),
     ) -> Page {
         let filter = filter.filter().as_bytes();
         let mut matches_left = limit.max(1);
@@ -93,9 +131,10 @@ impl<V> RetainedTree<V> {
         let mut place = Vec::new();
         let mut rest = self.start(filter, after);
         while let Some(next) = rest.next() {
-            match judge(filter, next.bytes(), &mut place) {
+            let topic = next.topic;
+            match judge(filter, topic.as_bytes(), &mut place) {
                 Verdict::Match => {
-                    visit(&next.topic, &next.value);
+                    visit(next);
                     matches_left -= 1;
                 }
                 Verdict::Seek => rest = self.seek(rest, &place),
@@ -103,32 +142,81 @@ impl<V> RetainedTree<V> {
             }
             looks_left -= 1;
             if matches_left == 0 || looks_left == 0 {
-                return Page::More(next.topic.clone());
+                return Page::More(topic.into());
             }
         }
         Page::Done
     }
 
     /// From the first topic that could match, or behind the cursor, whichever comes later.
-    fn start(&self, filter: &[u8], after: Option<&TopicName>) -> Range<'_, InOrder<V>> {
+    fn start(&self, filter: &[u8], after: Option<&str>) -> Walk<'_, V> {
         let prefix = literal_prefix(filter);
-        match after.map(|topic| topic.as_str().as_bytes()) {
-            Some(after) if compare(after, prefix).is_ge() => self.from(Bound::Excluded(after)),
-            _ => self.from(Bound::Included(prefix)),
+        match after.map(str::as_bytes) {
+            Some(after) if compare(after, prefix).is_ge() => self.walk(after, false),
+            _ => self.walk(prefix, true),
         }
     }
 
     /// On from a place further behind. Often the next topic stands there already, and looking is cheaper than a search.
-    fn seek<'t>(&'t self, rest: Range<'t, InOrder<V>>, place: &[u8]) -> Range<'t, InOrder<V>> {
+    fn seek<'t>(&'t self, rest: Walk<'t, V>, place: &[u8]) -> Walk<'t, V> {
         match rest.clone().next() {
-            Some(next) if compare(next.bytes(), place).is_lt() => self.from(Bound::Included(place)),
+            Some(next) if compare(next.topic.as_bytes(), place).is_lt() => self.walk(place, true),
             _ => rest,
         }
     }
 
-    fn from(&self, place: Bound<&[u8]>) -> Range<'_, InOrder<V>> {
-        let place = place.as_ref().map(|bytes| bytes as &dyn Place);
-        self.topics.range::<dyn Place, _>((place, Bound::Unbounded))
+    /// All topics from a place on, without the one that stands there or with it.
+    fn walk(&self, place: &[u8], includes: bool) -> Walk<'_, V> {
+        let leaf = self.until(place).next_back();
+        let behind = (Bound::Excluded(&place as &dyn Place), Bound::Unbounded);
+        Walk {
+            entries: leaf.map_or_else(Entries::none, |(_, leaf)| {
+                leaf.entries_from(place, includes)
+            }),
+            leaves: self.leaves.range::<dyn Place, _>(behind),
+        }
+    }
+
+    /// The leaves that begin at a place or before it: the last one is where a topic of that place belongs.
+    fn until(&self, place: &[u8]) -> Range<'_, InOrder, Leaf<V>> {
+        let place = (Bound::Unbounded, Bound::Included(&place as &dyn Place));
+        self.leaves.range::<dyn Place, _>(place)
+    }
+
+    fn leaf_mut(&mut self, topic: &str) -> Option<(&InOrder, &mut Leaf<V>)> {
+        let place = &topic.as_bytes() as &dyn Place;
+        let until = (Bound::Unbounded, Bound::Included(place));
+        self.leaves.range_mut::<dyn Place, _>(until).next_back()
+    }
+}
+
+/// Topics from a place on, through the leaves.
+struct Walk<'t, V> {
+    entries: Entries<'t, V>,
+    leaves: Range<'t, InOrder, Leaf<V>>,
+}
+
+impl<V> Clone for Walk<'_, V> {
+    fn clone(&self) -> Self {
+        Self {
+            entries: self.entries.clone(),
+            leaves: self.leaves.clone(),
+        }
+    }
+}
+
+impl<'t, V> Iterator for Walk<'t, V> {
+    type Item = RetainedTopic<'t, V>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(next) = self.entries.next() {
+                return Some(next);
+            }
+            let (_, leaf) = self.leaves.next()?;
+            self.entries = leaf.entries();
+        }
     }
 }
 

@@ -351,7 +351,7 @@ fn hand_on(
     };
     let is_alike = connection.version.is_v5() == is_v5
         && subscription.identifier == 0
-        && connection.aliases_out.choose(topic).is_none()
+        && connection.aliases_out.choose(topic.as_str()).is_none()
         && packet.len() <= connection.max_packet_bytes as usize
         || fault!(HandedOnAsItCame);
     if !(is_alike && session.is_next() && has_room(&roster.settings, connection)) {

@@ -110,7 +110,7 @@ impl Shard {
     /// Sets or deletes a topic's retained message, unless a later one is there.
     pub(super) fn set_retained(&mut self, now: Instant, message: &Arc<Message>, stamp: Stamp) {
         let timers = &mut self.timers;
-        if self.retained.set(Arc::clone(message), stamp, now, timers) {
+        if self.retained.set(message, stamp, now, timers) {
             self.record_retained(message, stamp);
         }
     }

@@ -41,7 +41,7 @@ impl Shard {
         }
         for (message, stamp) in self.retained.messages() {
             if self.records_topic(&message.topic) {
-                records.push(Record::Message(Arc::clone(message)));
+                records.push(Record::Message(Arc::clone(&message)));
                 records.push(Record::Retained(RetainedRecord {
                     topic: message.topic.clone(),
                     message: message.number,

@@ -128,8 +128,8 @@ impl Shard {
             Record::Retained(retained) => {
                 if let Some(message) = restoring.messages.get(&retained.message) {
                     self.clock = self.clock.max(retained.stamp.0);
-                    let (message, stamp) = (Arc::clone(message), retained.stamp);
-                    self.retained.set(message, stamp, now, &mut self.timers);
+                    let timers = &mut self.timers;
+                    self.retained.set(message, retained.stamp, now, timers);
                 }
             }
         }

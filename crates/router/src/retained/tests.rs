@@ -13,14 +13,10 @@ fn filter(text: &str) -> TopicFilter {
     TopicFilter::try_from(text).unwrap()
 }
 
-fn topic(text: &str) -> TopicName {
-    TopicName::try_from(text).unwrap()
-}
-
 fn tree<S: AsRef<str>>(topics: impl IntoIterator<Item = S>) -> RetainedTree<()> {
     let mut tree = RetainedTree::new();
     for text in topics {
-        tree.insert(topic(text.as_ref()), ());
+        tree.insert(text.as_ref(), &[], ());
     }
     tree
 }
@@ -31,8 +27,8 @@ fn find<V>(tree: &RetainedTree<V>, text: &str, limit: usize) -> (Vec<String>, us
     loop {
         pages += 1;
         let before = found.len();
-        let page = tree.page(&filter(text), after.as_ref(), limit, |topic, _| {
-            found.push(topic.to_string());
+        let page = tree.page(&filter(text), after.as_deref(), limit, |found_one| {
+            found.push(found_one.topic.to_string());
         });
         assert!(found.len() - before <= limit);
         match page {
@@ -97,11 +93,16 @@ fn a_filter_without_wildcards_finds_its_topic() {
 #[test]
 fn a_topic_has_one_value_until_it_is_forgotten() {
     let mut tree = RetainedTree::new();
-    assert_eq!(tree.insert(topic("a/b"), 1), None);
-    assert_eq!(tree.insert(topic("a/b"), 2), Some(1));
+    assert_eq!(tree.insert("a/b", b"one", 1), None);
+    assert_eq!(tree.insert("a/b", b"two!", 2), Some(1));
+    let expected = RetainedTopic {
+        topic: "a/b",
+        content: b"two!",
+        value: &2,
+    };
     assert_eq!(
         (tree.get("a/b"), tree.get("a"), tree.len()),
-        (Some(&2), None, 1)
+        (Some(expected), None, 1)
     );
     assert_eq!(
         (tree.remove("a"), tree.remove("a/b"), tree.remove("a/b")),
@@ -115,12 +116,12 @@ fn the_cursor_survives_that_its_topic_is_removed_and_others_come() {
     let mut tree = tree((0..100).map(|n| format!("a/{n:03}")));
     let mut found = Vec::new();
     let mut after = None;
-    while let Page::More(last) = tree.page(&filter("a/+"), after.as_ref(), 7, |topic, ()| {
-        found.push(topic.to_string());
+    while let Page::More(last) = tree.page(&filter("a/+"), after.as_deref(), 7, |found_one| {
+        found.push(found_one.topic.to_string());
     }) {
-        tree.remove(last.as_str());
-        tree.insert(topic(&format!("{last}/below")), ());
-        tree.insert(topic("a/000-behind-the-cursor"), ());
+        tree.remove(&last);
+        tree.insert(&format!("{last}/below"), &[], ());
+        tree.insert("a/000-behind-the-cursor", &[], ());
         after = Some(last);
     }
     let expected: Vec<String> = (0..100).map(|n| format!("a/{n:03}")).collect();
@@ -131,8 +132,8 @@ fn the_cursor_survives_that_its_topic_is_removed_and_others_come() {
 fn a_cursor_before_the_literal_prefix_is_of_no_harm() {
     let tree = tree(["a", "b/x", "c"]);
     let mut found = Vec::new();
-    let page = tree.page(&filter("b/+"), Some(&topic("a")), 10, |topic, ()| {
-        found.push(topic.to_string());
+    let page = tree.page(&filter("b/+"), Some("a"), 10, |found_one| {
+        found.push(found_one.topic.to_string());
     });
     assert_eq!((page, found), (Page::Done, ["b/x".to_string()].to_vec()));
 }
@@ -148,11 +149,8 @@ fn a_literal_prefix_is_not_scanned_past() {
         find(&tree, "b/+/x", 2),
         (["b/1/x", "b/2/x"].map(String::from).to_vec(), 2)
     );
-    assert_eq!(tree.page(&filter("c/#"), None, 1, |_, ()| ()), Page::Done);
-    assert_eq!(
-        tree.page(&filter("a/77/x"), None, 1, |_, ()| ()),
-        Page::Done
-    );
+    assert_eq!(tree.page(&filter("c/#"), None, 1, |_| ()), Page::Done);
+    assert_eq!(tree.page(&filter("a/77/x"), None, 1, |_| ()), Page::Done);
 }
 
 #[test]
