@@ -39,12 +39,14 @@ const TOMBSTONES_BYTES: usize = 4 << 20;
 /// So many messages are looked up at once for a replay.
 const PAGE: usize = 64;
 
-/// A larger payload is not copied into the tree.
-const PLAIN_BYTES: usize = 1024;
+/// A payload is copied into the trees of all shards if the copies together have no more bytes than this; they share a larger one.
+const COPIES_BYTES: usize = 1024;
 
 /// The retained messages of all topics.
 pub(crate) struct Retained {
     tree: RetainedTree<Entry>,
+    /// The largest payload that is copied.
+    plain_bytes: usize,
     messages: usize,
     bytes: usize,
     max_messages: usize,
@@ -112,6 +114,7 @@ impl Retained {
     pub(crate) fn new(settings: &Settings, shards: u16) -> Self {
         Self {
             tree: RetainedTree::new(),
+            plain_bytes: COPIES_BYTES / usize::from(shards.max(1)),
             messages: 0,
             bytes: 0,
             max_messages: settings.max_retained_messages,
@@ -174,7 +177,7 @@ impl Retained {
         };
         let (kept, content) = match () {
             () if is_tombstone => (Kept::Deleted, &[][..]),
-            () if is_plain(message) => {
+            () if self.is_plain(message) => {
                 let (number, qos) = (message.number, message.qos);
                 (Kept::Plain { number, qos }, &message.payload[..])
             }
@@ -281,6 +284,12 @@ impl Retained {
         })
     }
 
+    fn is_plain(&self, message: &Message) -> bool {
+        message.payload.len() <= self.plain_bytes
+            && message.properties.is_empty()
+            && message.expires_at.is_none()
+    }
+
     /// A message that is counted with so many bytes is replaced or gone.
     fn discount(&mut self, bytes: Option<usize>) {
         if let Some(bytes) = bytes {
@@ -293,12 +302,6 @@ impl Retained {
 /// What a topic's message is counted with; `None`: it is deleted.
 fn cost_bytes(kept: &RetainedTopic<'_, Entry>) -> Option<usize> {
     KeptMessage::of(kept).map(|message| message.cost_bytes())
-}
-
-fn is_plain(message: &Message) -> bool {
-    message.payload.len() <= PLAIN_BYTES
-        && message.properties.is_empty()
-        && message.expires_at.is_none()
 }
 
 impl<'a> KeptMessage<'a> {
