@@ -11,7 +11,7 @@ use super::peer::Peer;
 use super::proxy::{self, ProxyFault};
 use super::stream::{Socket, Stream};
 use super::tally;
-use super::tls;
+use super::tls::{self, TlsStream};
 use super::transport::Transport;
 use super::turn_away::{answer_in_clear, turn_away};
 use crate::config::Listener;
@@ -173,14 +173,14 @@ impl Door<'_> {
         let Some(tls) = self.shared.tls.get(self.index).and_then(Option::as_ref) else {
             return Ok(Stream::Clear(socket));
         };
-        let handshake = Box::pin(tls.acceptor().accept(socket));
+        let handshake = Box::pin(TlsStream::accept(tls.server(), socket));
         let stream = match timeout_at(deadline, handshake).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(Turned::Tls(error)),
             Err(_) => return Err(Turned::TlsTimeout),
         };
         self.is_encrypted.set(true);
-        let chain = stream.get_ref().1.peer_certificates();
+        let chain = stream.peer_certificates();
         if let (Some([certificate, ..]), Some(field)) = (chain, tls.username_field()) {
             *self.certificate.borrow_mut() = tls::identify(certificate, field);
         }

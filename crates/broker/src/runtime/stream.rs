@@ -4,7 +4,7 @@
 //! and what TLS knows of the connection moves along untouched, until the stream settles on the other. A parked stream
 //! is not read or written.
 //!
-//! TLS gathers what one write gives it into one record as far as it fits, so one flush stays one write.
+//! TLS gathers what one write gives it into as few records as it fits, so one flush stays one write.
 
 use std::io::{self, IoSlice};
 use std::mem;
@@ -13,10 +13,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::tls::TlsStream;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::server::TlsStream;
 
 /// Probes without an answer after which the operating system gives a connection up.
 const PROBES: u32 = 3;
@@ -67,14 +67,14 @@ impl Stream {
     fn socket_mut(&mut self) -> &mut Socket {
         match self {
             Self::Clear(socket) => socket,
-            Self::Tls(stream) => stream.get_mut().0,
+            Self::Tls(stream) => stream.socket_mut(),
         }
     }
 
     pub(crate) fn socket(&self) -> &Socket {
         match self {
             Self::Clear(socket) => socket,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Tls(stream) => stream.socket(),
         }
     }
 }

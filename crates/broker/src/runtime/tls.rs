@@ -10,16 +10,20 @@
 mod identity;
 mod keeper;
 mod load;
+mod scratch;
+mod session;
+mod stream;
 
 pub(crate) use identity::identify;
 pub(crate) use keeper::Keeper;
 pub(crate) use load::TlsFault;
+pub(crate) use stream::TlsStream;
 
 use crate::config::{CertificateField, Listener, Protocol};
 use load::{Loaded, Sources};
+use rustls::ServerConfig;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
-use tokio_rustls::TlsAcceptor;
 
 /// The TLS of one listener.
 pub(crate) struct Tls {
@@ -57,8 +61,8 @@ impl Tls {
     }
 
     /// What the next handshake is done with.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.current().server))
+    pub(crate) fn server(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current().server)
     }
 
     /// When the certificate ends.
