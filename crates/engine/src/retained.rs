@@ -10,7 +10,9 @@
 //! Nearly all of them are small and plain: their payloads lie side by side in the tree, where a replay reads them in order.
 //! One that is large or has properties is kept as it is.
 
-use crate::id::{MessageNumber, ShardId};
+mod kept;
+
+use crate::id::ShardId;
 use crate::message::Message;
 use crate::settings::Settings;
 use crate::subscription::Subscription;
@@ -19,9 +21,10 @@ use crate::timers::{Timer, TimerToken, Timers};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use bytes::Bytes;
+use kept::Kept;
+pub(crate) use kept::KeptMessage;
 use smallvec::SmallVec;
-use weir_codec::{Properties, Qos, TopicFilter, TopicName};
+use weir_codec::{TopicFilter, TopicName};
 use weir_router::{Page, RetainedTopic, RetainedTree};
 
 /// Which of two values of one topic is the later one.
@@ -65,31 +68,6 @@ struct Entry {
     arrival: u64,
     /// Looks at the topic again when its message expires or its deletion is old.
     timer: Option<TimerToken>,
-}
-
-#[derive(Debug)]
-enum Kept {
-    /// A deletion that is remembered.
-    Deleted,
-    /// The payload lies in the tree. There are no properties, and the message does not expire.
-    Plain {
-        number: MessageNumber,
-        qos: Qos,
-    },
-    Whole(Arc<Message>),
-}
-
-/// A retained message where it is kept.
-#[derive(Clone, Copy)]
-pub(crate) enum KeptMessage<'a> {
-    /// Without properties, and it does not expire.
-    Plain {
-        topic: &'a str,
-        payload: &'a [u8],
-        number: MessageNumber,
-        qos: Qos,
-    },
-    Whole(&'a Arc<Message>),
 }
 
 /// A new subscription's wish for the retained messages that match it.
@@ -139,8 +117,7 @@ impl Retained {
         {
             return Ok(());
         }
-        let replaced = self.tree.get(message.topic.as_str());
-        let replaced = replaced.as_ref().and_then(cost_bytes).unwrap_or(0);
+        let replaced = self.cost_bytes(message.topic.as_str()).unwrap_or(0);
         let added = usize::from(replaced == 0);
         let bytes = self.bytes - replaced + message.cost_bytes();
         if message.payload.is_empty()
@@ -227,8 +204,7 @@ impl Retained {
 
     /// The topic's timer fired: its message has expired or its deletion is old. Returns whether a message expired.
     pub(crate) fn tidy(&mut self, topic: &TopicName) -> bool {
-        let old = self.tree.get(topic.as_str());
-        let old_bytes = old.as_ref().and_then(cost_bytes);
+        let old_bytes = self.cost_bytes(topic.as_str());
         let Some(entry) = self.tree.remove(topic.as_str()) else {
             return false;
         };
@@ -284,6 +260,10 @@ impl Retained {
         })
     }
 
+    fn cost_bytes(&self, topic: &str) -> Option<usize> {
+        self.tree.get(topic).as_ref().and_then(cost_bytes)
+    }
+
     fn is_plain(&self, message: &Message) -> bool {
         message.payload.len() <= self.plain_bytes
             && message.properties.is_empty()
@@ -302,79 +282,6 @@ impl Retained {
 /// What a topic's message is counted with; `None`: it is deleted.
 fn cost_bytes(kept: &RetainedTopic<'_, Entry>) -> Option<usize> {
     KeptMessage::of(kept).map(|message| message.cost_bytes())
-}
-
-impl<'a> KeptMessage<'a> {
-    #[inline]
-    fn of(kept: &RetainedTopic<'a, Entry>) -> Option<Self> {
-        match &kept.value.kept {
-            Kept::Deleted => None,
-            Kept::Whole(message) => Some(Self::Whole(message)),
-            &Kept::Plain { number, qos } => Some(Self::Plain {
-                topic: kept.topic,
-                payload: kept.content,
-                number,
-                qos,
-            }),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn topic(&self) -> &'a str {
-        match *self {
-            Self::Plain { topic, .. } => topic,
-            Self::Whole(message) => message.topic.as_str(),
-        }
-    }
-
-    /// The topic as a name of its own; it always can be one, since it was.
-    pub(crate) fn topic_name(&self) -> Option<TopicName> {
-        match *self {
-            Self::Plain { topic, .. } => TopicName::try_from(topic).ok(),
-            Self::Whole(message) => Some(message.topic.clone()),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn qos(&self) -> Qos {
-        match *self {
-            Self::Plain { qos, .. } => qos,
-            Self::Whole(message) => message.qos,
-        }
-    }
-
-    fn is_expired(&self, now: Instant) -> bool {
-        matches!(self, Self::Whole(message) if message.is_expired(now))
-    }
-
-    fn cost_bytes(&self) -> usize {
-        match *self {
-            Self::Plain { topic, payload, .. } => Message::cost_of(topic.len() + payload.len()),
-            Self::Whole(message) => message.cost_bytes(),
-        }
-    }
-
-    /// The message for somebody who keeps it, too; there always is one, as of [`KeptMessage::topic_name`].
-    pub(crate) fn to_message(self) -> Option<Arc<Message>> {
-        let (payload, number, qos) = match self {
-            Self::Whole(message) => return Some(Arc::clone(message)),
-            Self::Plain {
-                payload,
-                number,
-                qos,
-                ..
-            } => (payload, number, qos),
-        };
-        Some(Arc::new(Message {
-            number,
-            topic: self.topic_name()?,
-            payload: Bytes::copy_from_slice(payload),
-            properties: Properties::new(),
-            qos,
-            retain: true,
-            expires_at: None,
-        }))
-    }
 }
 
 impl Replay {

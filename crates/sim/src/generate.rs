@@ -156,21 +156,12 @@ impl Draw {
         let steps = (0..times).map(|more| {
             let client = self.steady.below(clients.min(STEADY));
             let topic = self.steady.pick(&["t/a", "long/topic/name"]);
-            let publish = PublishWish {
-                topic: if client == 0 {
-                    "long/topic/name"
-                } else {
-                    topic
-                },
-                qos: Qos::AtMostOnce,
-                retain: false,
-                empty: false,
-                payload_bytes: 12,
-                life_seconds: None,
-                aliased: false,
-                adorned: false,
-                count: 1,
+            let topic = if client == 0 {
+                "long/topic/name"
+            } else {
+                topic
             };
+            let publish = PublishWish::plain(topic);
             Step {
                 number: number + more,
                 at,

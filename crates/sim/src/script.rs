@@ -201,6 +201,23 @@ pub struct PublishWish {
     pub count: u64,
 }
 
+impl PublishWish {
+    /// One small message that is not retained.
+    pub(crate) fn plain(topic: &'static str) -> Self {
+        Self {
+            topic,
+            qos: Qos::AtMostOnce,
+            retain: false,
+            empty: false,
+            payload_bytes: 12,
+            life_seconds: None,
+            aliased: false,
+            adorned: false,
+            count: 1,
+        }
+    }
+}
+
 /// How authentication goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum User {

@@ -1,8 +1,9 @@
 //! A log line as text: time, level, message, fields.
 //!
 //! It reads as tracing-subscriber's own does without colours, but takes a fraction of the instructions: every connection
-//! writes two lines, and formatting them was a good part of what it cost. What must hold: an event is one line, whatever a peer says of itself; strings are quoted, and
-//! control characters of anything else are escaped.
+//! writes two lines, and formatting them was a good part of what it cost. With colours somebody reads along, and the library
+//! will do. What must hold: an event is one line, whatever a peer says of itself; strings are quoted, and control
+//! characters of anything else are escaped.
 
 use std::fmt::{self, Debug, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -130,7 +131,6 @@ fn write_time(out: &mut Writer<'_>, since: Duration) -> fmt::Result {
     let mut room = *b"0000-00-00T00:00:00.000000Z";
     let mut put = |at: std::ops::Range<usize>, mut number: u32| {
         for digit in room[at].iter_mut().rev() {
-            // A digit.
             *digit = b'0' + (number % 10) as u8;
             number /= 10;
         }

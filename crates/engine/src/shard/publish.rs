@@ -64,7 +64,7 @@ impl Shard {
         }
         let message = self.message(now, publish, &topic);
         let routed = self.publish(now, Some(session), &message);
-        if delivery == Delivery::AtMostOnce && !publish.retain {
+        if message.may_have_encore() {
             self.roster.expect_encore(Some(session), &message);
         }
         match routed {

@@ -309,7 +309,7 @@ impl World<'_> {
             Misdeed::Forge => {
                 let wish = PublishWish {
                     topic: "$SYS/x",
-                    ..plain()
+                    ..PublishWish::plain("t")
                 };
                 return self.publish(who, &wish, number);
             }
@@ -334,7 +334,7 @@ impl World<'_> {
         let wish = PublishWish {
             qos: Qos::AtLeastOnce,
             count: TOO_MANY,
-            ..plain()
+            ..PublishWish::plain("t")
         };
         self.publish(who, &wish, number);
         let at = self.now
@@ -362,7 +362,7 @@ impl World<'_> {
         let wish = PublishWish {
             qos: Qos::ExactlyOnce,
             count: u64::from(maximum) + 1,
-            ..plain()
+            ..PublishWish::plain("t")
         };
         self.publish(who, &wish, number);
         self.clients[who].receive_maximum = maximum;
@@ -445,21 +445,6 @@ impl World<'_> {
                 Event::PingDue { link: id },
             );
         }
-    }
-}
-
-/// A small message to `t` that is not retained.
-pub(super) fn plain() -> PublishWish {
-    PublishWish {
-        topic: "t",
-        qos: Qos::AtMostOnce,
-        retain: false,
-        empty: false,
-        payload_bytes: 12,
-        life_seconds: None,
-        aliased: false,
-        adorned: false,
-        count: 1,
     }
 }
 

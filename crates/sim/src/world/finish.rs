@@ -4,7 +4,6 @@
 //! client that takes everything. Third, a new subscriber on each shard asks for all retained messages. Last, retained
 //! messages are deleted and sessions ended, and after the last timer each shard must be as empty as it was at the beginning.
 
-use super::act::plain;
 use super::{Event, World};
 use crate::client::Client;
 use crate::generate::TOPICS;
@@ -187,7 +186,7 @@ impl World<'_> {
                     topic,
                     retain: true,
                     empty: true,
-                    ..plain()
+                    ..PublishWish::plain("t")
                 };
                 let is_shallow = topic.split('/').count() <= self.script.settings.max_topic_levels;
                 if is_shallow {

@@ -5,7 +5,7 @@
 
 use super::World;
 use crate::message::Message;
-use crate::world::act::plain;
+use crate::script::PublishWish;
 use std::sync::Arc;
 use weir_codec::{PacketId, Qos, Utf8};
 use weir_engine::{
@@ -25,7 +25,7 @@ impl World<'_> {
     pub(super) fn begin_with_a_past(&mut self) {
         let wish = crate::script::PublishWish {
             qos: Qos::AtLeastOnce,
-            ..plain()
+            ..PublishWish::plain("t")
         };
         let meant = Message::new(&wish, NUMBER, true);
         let name = self.clients[0].name.clone();

@@ -3,6 +3,8 @@
 use super::check;
 use super::world::World;
 use crate::Settings;
+use std::format;
+use std::string::String;
 
 #[test]
 fn a_new_subscription_is_given_the_retained_messages() {
@@ -319,4 +321,29 @@ fn a_replay_that_waited_knows_what_time_it_is() {
         a< PUBLISH t/2 x retain life=5
         ",
     );
+}
+
+/// The copies of a payload in all shards have 1 KiB at most; a larger one is shared.
+#[test]
+fn payloads_of_any_length_are_replayed_and_replaced() {
+    for shards in [1, 2] {
+        let mut world = World::new(shards);
+        world.run("a> CONNECT v5\na< CONNACK\nb> CONNECT v4\nb< CONNACK");
+        for lengths in [[1, 512, 513, 1024], [1025, 513, 512, 3000]] {
+            let publishes = |who: &str| -> String {
+                let lengths = lengths.into_iter().enumerate();
+                let lines = lengths.map(|(n, length)| {
+                    format!("{who} PUBLISH t/{n} {} retain\n", "x".repeat(length))
+                });
+                lines.collect()
+            };
+            world.run(&publishes("a>"));
+            let replayed = publishes("a<");
+            world.run(&format!("a> SUBSCRIBE t/#\na< SUBACK 00\n{replayed}"));
+            world.run("a> UNSUBSCRIBE t/#\na< UNSUBACK 00");
+            let replayed = publishes("b<");
+            world.run(&format!("b> SUBSCRIBE t/# q1\nb< SUBACK 01\n{replayed}"));
+            world.run("b> UNSUBSCRIBE t/#\nb< UNSUBACK");
+        }
+    }
 }
