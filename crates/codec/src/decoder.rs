@@ -1,9 +1,9 @@
 //! From bytes in pieces of any size to packets.
 //!
 //! The borders of the pieces mean nothing [MQTT-6.0.0-2]. A packet that lies whole in one piece is sliced out of it; only
-//! a packet that straddles pieces is copied together. Nothing is reserved for bytes that have not arrived: the gathered
-//! part grows with what is pushed. What the fixed header alone can tell (type, flags, direction, size) is checked as soon
-//! as it is there, before the body arrives.
+//! a packet that straddles pieces is copied together, into memory that ends up as large as the packet. Before it is whole no
+//! more is reserved than as much again as has arrived, whatever length was announced. What the fixed header alone can tell
+//! (type, flags, direction, size) is checked as soon as it is there, before the body arrives.
 //!
 //! ```text
 //!             +-- whole in the current piece --> slice --+
@@ -19,8 +19,12 @@ use crate::{
     reader::Reader,
     varint::{self, Varint},
 };
-use alloc::{boxed::Box, collections::VecDeque};
-use bytes::{Buf, Bytes, BytesMut};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use bytes::{Buf, Bytes};
+
+/// The most that should be pushed into a [`Decoder`] at once. A larger packet then lies in memory of its own, which whoever
+/// keeps a part of it may well keep; a smaller one may pin that much.
+pub const PIECE_BYTES: usize = 64 << 10;
 
 /// Decodes the packets of one connection. After an error it stays failed: where the next packet begins is unknown.
 #[derive(Debug)]
@@ -30,7 +34,7 @@ pub struct Decoder {
     /// Pieces that were pushed before `current` was used up.
     pushed: VecDeque<Bytes>,
     /// The beginning of a packet that straddles pieces.
-    gathered: BytesMut,
+    gathered: Vec<u8>,
     max_packet_bytes: u32,
     version: Option<Version>,
     expects: Expects,
@@ -73,7 +77,7 @@ impl Decoder {
         Self {
             current: Bytes::new(),
             pushed: VecDeque::new(),
-            gathered: BytesMut::new(),
+            gathered: Vec::new(),
             max_packet_bytes,
             version,
             expects,
@@ -93,7 +97,7 @@ impl Decoder {
         self.version
     }
 
-    /// Takes in bytes as they arrived.
+    /// Takes in bytes as they arrived, [`PIECE_BYTES`] at most.
     pub fn push(&mut self, bytes: Bytes) {
         if self.failed.is_some() || bytes.is_empty() {
             return;
@@ -202,7 +206,7 @@ impl Decoder {
         self.failed = Some(fault);
         self.current = Bytes::new();
         self.pushed = VecDeque::new();
-        self.gathered = BytesMut::new();
+        self.gathered = Vec::new();
     }
 
     /// The bytes of the next whole packet.
@@ -242,13 +246,24 @@ impl Decoder {
             None => 1,
         };
         let taken = self.current.split_to(missing.min(self.current.len()));
+        self.make_room(taken.len(), header.map(|it| it.packet_bytes));
         self.gathered.extend_from_slice(&taken);
         match self.fixed_header(&self.gathered)? {
             Some(header) if header.packet_bytes == self.gathered.len() => {
                 // The next straddling packet begins with a new buffer, so an idle connection holds none.
-                Ok(Some((header, core::mem::take(&mut self.gathered).freeze())))
+                Ok(Some((header, core::mem::take(&mut self.gathered).into())))
             }
             _ => Ok(None),
+        }
+    }
+
+    /// Room for `more` gathered bytes, and beyond them for as many as there are already, but not for more than the packet has.
+    fn make_room(&mut self, more: usize, packet_bytes: Option<usize>) {
+        let gathered = &mut self.gathered;
+        let needed = gathered.len() + more;
+        if needed > gathered.capacity() {
+            let ample = packet_bytes.map_or(needed, |it| it.min(2 * needed));
+            gathered.reserve_exact(ample.max(needed) - gathered.len());
         }
     }
 

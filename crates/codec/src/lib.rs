@@ -56,7 +56,7 @@ pub use ack::{Ack, PubAcks};
 pub use auth::Auth;
 pub use connack::ConnAck;
 pub use connect::{Connect, Will};
-pub use decoder::Decoder;
+pub use decoder::{Decoder, PIECE_BYTES};
 pub use delivery::{Delivery, PacketId, Qos, QosError};
 pub use disconnect::Disconnect;
 pub use error::{DecodeError, EncodeError};

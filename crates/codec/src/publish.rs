@@ -4,8 +4,8 @@
 //! subscribers is not written from here but from a [`crate::PublishFrame`].
 
 use crate::{
-    DecodeError, Delivery, EncodeError, PacketType, Properties, PropertyId, TopicName, Version,
-    packet::Source, properties::Allowed, reader::Reader, sink::Sink,
+    DecodeError, Delivery, EncodeError, PIECE_BYTES, PacketType, Properties, PropertyId, TopicName,
+    Version, packet::Source, properties::Allowed, reader::Reader, sink::Sink,
 };
 use bytes::Bytes;
 
@@ -40,14 +40,17 @@ pub(crate) const PUBLISH: Allowed = Allowed::new(
 // One for each subscription that the message was sent for. [MQTT-3.3.4-4]
 .and_repeated(PropertyId::SubscriptionIdentifier);
 
-/// Copies of the parts of a PUBLISH that pin no larger buffer. They lie in one piece of memory, in the order in which a
-/// PUBLISH carries them: who reads one of them has the others at hand.
+/// The parts of a PUBLISH, so that they pin no larger buffer: copies, unless it is so large that its memory is its own. They
+/// lie in one piece of memory, in the order in which a PUBLISH carries them: who reads one of them has the others at hand.
 #[must_use]
 pub fn detached(
     topic: &TopicName,
     properties: &Properties,
     payload: &Bytes,
 ) -> (TopicName, Properties, Bytes) {
+    if payload.len() >= PIECE_BYTES {
+        return (topic.clone(), properties.clone(), payload.clone());
+    }
     let parts = [
         topic.as_str().as_bytes(),
         properties.encoded(),

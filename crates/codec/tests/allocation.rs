@@ -1,5 +1,5 @@
-//! What decoding and writing a PUBLISH costs on the heap: nothing. And what a peer can make the decoder reserve by
-//! announcing a large packet: nothing either.
+//! What decoding and writing a PUBLISH costs on the heap: nothing, but for one that straddles pieces, which takes its size. And
+//! what a peer can make the decoder reserve by announcing a large packet: nothing either.
 //!
 //! The counts are kept per thread, because the test harness has threads of its own.
 
@@ -11,8 +11,8 @@ use std::{
     cell::Cell,
 };
 use weir_codec::{
-    Decoder, Delivery, Output, Packet, PacketId, Properties, Property, PublishFrame, PublishHead,
-    Version,
+    Decoder, Delivery, Output, PIECE_BYTES, Packet, PacketId, Properties, Property, Publish,
+    PublishFrame, PublishHead, Segment, Version, detached,
 };
 
 struct Counting;
@@ -165,4 +165,45 @@ fn gathering_grows_with_what_arrives() {
     assert!(count < 30, "{count} allocations");
     assert!(bytes < 5 << 20, "{bytes} bytes");
     assert_eq!(decoder.buffered_bytes(), 0);
+}
+
+/// A PUBLISH that came in pieces of 1,000 bytes.
+fn gathered(payload_bytes: usize) -> Publish {
+    let payload = Bytes::from(vec![0x61; payload_bytes]);
+    let properties = Properties::new();
+    let head = PublishHead {
+        version: Version::V3_1_1,
+        topic: "a/b/c",
+        topic_alias: None,
+        message_expiry_interval: None,
+        subscription_identifiers: &[],
+        properties: &properties,
+    };
+    let frame = PublishFrame::new(&head, &payload, false).unwrap();
+    let mut output = Output::new();
+    frame.write(false, false, Delivery::AtMostOnce, &mut output);
+    let bytes: Vec<u8> = output.parts(&Segment::new()).flatten().copied().collect();
+    let mut decoder = Decoder::client(Version::V3_1_1, u32::MAX);
+    for piece in bytes.chunks(1000) {
+        decoder.push(Bytes::copy_from_slice(piece));
+        if let Ok(Some(Packet::Publish(publish))) = decoder.next_packet() {
+            return publish;
+        }
+    }
+    panic!("a PUBLISH")
+}
+
+#[test]
+fn a_large_message_lies_in_memory_of_its_size_and_is_kept_there() {
+    for (payload_bytes, is_kept_there) in [(PIECE_BYTES - 1, false), (PIECE_BYTES, true)] {
+        let publish = gathered(payload_bytes);
+        let topic = publish.topic.unwrap();
+        let (count, _, kept) =
+            allocations(|| detached(&topic, &publish.properties, &publish.payload));
+        assert_eq!(kept.2.as_ptr() == publish.payload.as_ptr(), is_kept_there);
+        assert_eq!(count == 0, is_kept_there);
+        drop((topic, publish.payload, publish.properties, kept.0, kept.1));
+        let memory = kept.2.try_into_mut().unwrap();
+        assert_eq!(memory.capacity(), payload_bytes);
+    }
 }

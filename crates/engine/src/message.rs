@@ -2,7 +2,7 @@
 //!
 //! A message that has just arrived is made of slices of the read buffer it came in. Whoever keeps it (retained,
 //! queued, in flight) keeps a [`Message::detached`] copy instead, since a kept 100-byte payload would pin the whole
-//! buffer.
+//! buffer; a large message has its memory for itself.
 
 use crate::id::MessageNumber;
 use crate::time::Instant;
@@ -38,7 +38,7 @@ pub struct Parked {
 }
 
 impl Message {
-    /// A copy that shares nothing with the read buffer it came in.
+    /// The same message, sharing nothing with a read buffer that others came in: a copy, unless it is large.
     #[must_use]
     pub fn detached(&self) -> Self {
         let (topic, properties, payload) =

@@ -32,12 +32,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{JoinSet, LocalSet, spawn_local, unconstrained};
 use tokio::time::sleep_until;
 use weir_auth::Pending;
-use weir_codec::{Decoder, Output, Packet, Utf8};
+use weir_codec::{Decoder, Output, PIECE_BYTES, Packet, Utf8};
 use weir_engine::{ConnectionKey, Effect, End, Input, Instant, Lost, Settings, Shard, ShardId};
 use weir_store::Recovered;
-
-/// Room that reads of all connections share.
-const ARENA_BYTES: usize = 64 << 10;
 
 /// How often a link that waits for other shards looks again.
 pub(super) const CROWD_PAUSE: Duration = Duration::from_millis(1);
@@ -63,6 +60,7 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(super) shard: RefCell<Shard>,
     links: RefCell<SecondaryMap<ConnectionKey, Rc<Link>>>,
+    /// Room that reads of all connections share.
     pub(crate) arena: RefCell<BytesMut>,
     /// What is handed out by the shard to be sent; what was sent before lends its memory.
     output: RefCell<Output>,
@@ -126,7 +124,7 @@ pub(crate) fn run(start: Start, mailbox: Mailbox) {
         post: Post::new(id, mailboxes, storage),
         links: RefCell::new(SecondaryMap::new()),
         output: RefCell::default(),
-        arena: RefCell::new(BytesMut::with_capacity(ARENA_BYTES)),
+        arena: RefCell::new(BytesMut::with_capacity(PIECE_BYTES)),
         flush: Notify::new(),
         flush_due: Cell::new(false),
         timer: Notify::new(),
@@ -360,6 +358,8 @@ impl Worker {
         self.transmit(now, link.key(), &mut output);
         add(&self.counted.sent_bytes, output.len());
         link.send(now, &output, self.shard.borrow().segment());
+        // A large payload would stay until something is sent again.
+        output.clear();
         self.output.replace(output);
     }
 
