@@ -18,6 +18,7 @@ use crate::{
     sink::{Length, Sink},
     varint,
 };
+use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
 /// Everything in front of the payload of an outgoing PUBLISH, except what differs between deliveries.
@@ -144,6 +145,29 @@ impl Layout {
 }
 
 impl PublishHead<'_> {
+    /// Appends a whole packet with QoS 0, its payload copied.
+    ///
+    /// # Errors
+    /// As [`PublishFrame::new`]; nothing has been appended then.
+    pub fn encode(
+        &self,
+        payload: &[u8],
+        retain: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        let layout = self.layout(payload.len(), false)?;
+        self.write_plain(retain, &layout, out);
+        out.put(payload);
+        Ok(())
+    }
+
+    /// Writes everything in front of the payload of a packet with QoS 0.
+    #[inline]
+    pub(crate) fn write_plain(&self, retain: bool, layout: &Layout, out: &mut impl Sink) {
+        let flags = publish::flags(false, retain, Delivery::AtMostOnce);
+        self.write(flags, layout, out);
+    }
+
     /// Measures the packet.
     pub(crate) fn layout(
         &self,

@@ -6,9 +6,7 @@
 //!
 //! An output that refers to a segment must be read, or [settled](Output::settle), before that is cleared.
 
-use crate::{
-    Delivery, EncodeError, Packet, PublishHead, Segment, Stretch, Version, publish, sink::Sink,
-};
+use crate::{EncodeError, Packet, PublishHead, Segment, Stretch, Version, sink::Sink};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::{iter, mem};
@@ -168,8 +166,7 @@ impl Output {
         if layout.packet_bytes() > max_packet_bytes {
             return Ok(false);
         }
-        let flags = publish::flags(false, retain, Delivery::AtMostOnce);
-        head.write(flags, &layout, &mut self.copied);
+        head.write_plain(retain, &layout, &mut self.copied);
         match payload {
             Piece::Linked(bytes) if bytes.len() >= LINK_BYTES => self.link(bytes.clone()),
             _ => self.put(payload.bytes()),

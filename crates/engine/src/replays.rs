@@ -8,17 +8,18 @@
 
 use crate::cast::Cast;
 use crate::id::{ConnectionKey, SessionKey};
-use crate::retained::{KeptMessage, Replay, Retained};
+use crate::retained::{KeptMessage, Progress, Replay, Retained};
 use crate::roster::Roster;
 use crate::sending::{count, has_room, has_window, publish_alone};
 use crate::subscription::Subscription;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::ops::ControlFlow;
 use weir_codec::{Qos, TopicFilter};
 
 /// Steps of replays in one turn, of all together.
-const REPLAY_STEPS: usize = 8;
+const REPLAY_STEPS: usize = 2;
 
 /// One session's replays, by filter and then in the order in which they were asked for.
 #[derive(Debug, Default)]
@@ -115,80 +116,56 @@ impl Roster {
             return false;
         };
         let subscription = replay.subscription;
-        let found = retained.page(&place.0, &replay, now);
-        let mut taken = 0;
-        while let Some(rest) = found.messages.get(taken..)
-            && let Some(message) = rest.first()
-        {
-            let plain = self.replay_plain(key, to, &subscription, rest, now);
-            taken += plain;
-            if plain > 0 {
-                continue;
-            }
-            if !self.is_free(key, to, message.qos().min(subscription.qos)) {
-                break;
-            }
-            if let Some(message) = message.to_message() {
-                let mut cast = Cast::kept(message, now);
-                // [MQTT3-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
-                let identifiers = subscription.identifiers();
-                self.deliver(to, &subscription, identifiers, true, &mut cast);
-            }
-            taken += 1;
-        }
-        let is_held_up = taken < found.messages.len();
-        if replay.go_on(found, taken)
+        let progress = retained.page(&place.0, &mut replay, now, |message| {
+            self.give_retained(key, to, &subscription, message, now)
+        });
+        if progress != Progress::Done
             && let Some(session) = self.sessions.get_mut(to)
         {
             session.replays.put_back(place, replay);
         }
-        !is_held_up
+        progress != Progress::HeldUp
     }
 
-    /// Sends retained messages that go out with QoS 0, from where they are kept straight into the connection's output, as
-    /// far as there is room; returns with how many of them it is done.
-    fn replay_plain(
+    /// Sends a retained message for a new subscription, if window and socket have room.
+    #[inline]
+    fn give_retained(
         &mut self,
         key: ConnectionKey,
         to: SessionKey,
         subscription: &Subscription,
-        messages: &[KeptMessage<'_>],
+        message: KeptMessage<'_>,
         now: Instant,
-    ) -> usize {
+    ) -> ControlFlow<()> {
         let (Some(session), Some(connection)) =
             (self.sessions.get_mut(to), self.connections.get_mut(key))
         else {
-            return 0;
+            return ControlFlow::Break(());
         };
+        let qos = message.qos().min(subscription.qos);
+        if !has_room(&self.settings, connection)
+            || !has_window(&self.settings, session, connection, qos)
+        {
+            return ControlFlow::Break(());
+        }
         // What a client missed is told with a delivery that has a frame of its own.
-        if session.queue.has_missed() || fault!(DeliveredAboveGranted) {
-            return 0;
-        }
-        let mut done = 0;
-        for message in messages {
-            if message.qos().min(subscription.qos) != Qos::AtMostOnce
-                || !has_room(&self.settings, connection)
-            {
-                break;
+        let is_plain = qos == Qos::AtMostOnce && !session.queue.has_missed();
+        if !is_plain || fault!(DeliveredAboveGranted) {
+            if let Some(message) = message.to_message() {
+                let mut cast = Cast::kept(message, now);
+                // [MQTT3-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
+                let identifiers = subscription.identifiers();
+                self.deliver(to, subscription, identifiers, true, &mut cast);
             }
-            let may_receive = |topic| session.may_receive(&topic);
-            if !session.checks_deliveries || message.topic_name().is_some_and(may_receive) {
-                // Not before: who is marked without need is handed out, and comes back here at once.
-                self.dirty.mark(key, connection);
-                let sent = publish_alone(connection, message, subscription.identifiers(), now);
-                count(&mut self.stats, sent);
-            }
-            done += 1;
+            return ControlFlow::Continue(());
         }
-        done
-    }
-
-    /// Whether a message of this QoS would go out at once.
-    fn is_free(&self, key: ConnectionKey, to: SessionKey, qos: Qos) -> bool {
-        let (Some(session), Some(connection)) = (self.sessions.get(to), self.connections.get(key))
-        else {
-            return false;
-        };
-        has_room(&self.settings, connection) && has_window(&self.settings, session, connection, qos)
+        let may_receive = |topic| session.may_receive(&topic);
+        if !session.checks_deliveries || message.topic_name().is_some_and(may_receive) {
+            // Not before: who is marked without need is handed out, and comes back here at once.
+            self.dirty.mark(key, connection);
+            let sent = publish_alone(connection, &message, subscription.identifiers(), now);
+            count(&mut self.stats, sent);
+        }
+        ControlFlow::Continue(())
     }
 }

@@ -7,7 +7,7 @@
 //! A subscription made while a value is set gets it once: values of before the subscription are replayed as
 //! retained, later ones were delivered live. `arrival` tells them apart.
 //!
-//! Nearly all of them are small and plain: their payloads lie side by side in the tree, where a replay reads them in order.
+//! Nearly all of them are small and plain: they lie side by side in the tree, as the packets that a replay copies in order.
 //! One that is large or has properties is kept as it is.
 
 mod kept;
@@ -21,11 +21,12 @@ use crate::timers::{Timer, TimerToken, Timers};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use kept::Kept;
+use alloc::vec::Vec;
+use core::ops::ControlFlow;
 pub(crate) use kept::KeptMessage;
-use smallvec::SmallVec;
+use kept::{Kept, write_packet};
 use weir_codec::{TopicFilter, TopicName};
-use weir_router::{Page, RetainedTopic, RetainedTree};
+use weir_router::{Content, Page, RetainedTopic, RetainedTree};
 
 /// Which of two values of one topic is the later one.
 pub(crate) type Stamp = (u64, ShardId);
@@ -39,8 +40,8 @@ const TOMBSTONES: usize = 16_384;
 /// And their topics together have so many bytes at most.
 const TOMBSTONES_BYTES: usize = 4 << 20;
 
-/// So many messages are looked up at once for a replay.
-const PAGE: usize = 64;
+/// So many messages are given out at once in a replay.
+const PAGE: usize = 256;
 
 /// A payload is copied into the trees of all shards if the copies together have no more bytes than this; they share a larger one.
 const COPIES_BYTES: usize = 1024;
@@ -48,6 +49,8 @@ const COPIES_BYTES: usize = 1024;
 /// The retained messages of all topics.
 pub(crate) struct Retained {
     tree: RetainedTree<Entry>,
+    /// Where the packet of a plain message is written, for the tree to copy.
+    packet: Vec<u8>,
     /// The largest payload that is copied.
     plain_bytes: usize,
     messages: usize,
@@ -78,10 +81,15 @@ pub(crate) struct Replay {
     before_arrival: u64,
 }
 
-/// What a page of a replay found, in order.
-pub(crate) struct Found<'a> {
-    pub(crate) messages: SmallVec<[KeptMessage<'a>; PAGE]>,
-    rest: Page,
+/// How far a replay is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Everything was given out.
+    Done,
+    /// There may be more.
+    More,
+    /// There is more, but it was not wanted now.
+    HeldUp,
 }
 
 /// The limit on retained messages is reached.
@@ -92,6 +100,7 @@ impl Retained {
     pub(crate) fn new(settings: &Settings, shards: u16) -> Self {
         Self {
             tree: RetainedTree::new(),
+            packet: Vec::new(),
             plain_bytes: COPIES_BYTES / usize::from(shards.max(1)),
             messages: 0,
             bytes: 0,
@@ -152,21 +161,26 @@ impl Retained {
             true => Some(now.plus_seconds(TOMBSTONE_SECONDS)),
             false => message.expires_at,
         };
-        let (kept, content) = match () {
-            () if is_tombstone => (Kept::Deleted, &[][..]),
-            () if self.is_plain(message) => {
-                let (number, qos) = (message.number, message.qos);
-                (Kept::Plain { number, qos }, &message.payload[..])
-            }
-            () => (Kept::Whole(Arc::clone(message)), &[][..]),
+        let packet = match !is_tombstone && self.is_plain(message) {
+            true => write_packet(message, &mut self.packet),
+            false => None,
         };
+        let kept = match packet {
+            Some(_) => Kept::Plain {
+                number: message.number,
+                qos: message.qos,
+            },
+            None if is_tombstone => Kept::Deleted,
+            None => Kept::Whole(Arc::clone(message)),
+        };
+        let content = packet.unwrap_or(Content::of_topic(topic.as_str()));
         let entry = Entry {
             kept,
             stamp,
             arrival: self.arrivals,
             timer: tidy_at.map(|at| timers.set(at, Timer::Retained(topic.clone()))),
         };
-        if let Some(old) = self.tree.insert(topic.as_str(), content, entry) {
+        if let Some(old) = self.tree.insert(content, entry) {
             timers.clear(old.timer);
         }
         if is_tombstone {
@@ -230,26 +244,41 @@ impl Retained {
         }
     }
 
-    /// The next part of a replay: messages that are to be given to the subscriber in this order.
-    /// [`Replay::go_on`] says how many were.
-    pub(crate) fn page<'a>(
-        &'a self,
+    /// The next part of a replay: gives messages to the subscriber, in order and as long as `give` goes on.
+    pub(crate) fn page(
+        &self,
         filter: &TopicFilter,
-        replay: &Replay,
+        replay: &mut Replay,
         now: Instant,
-    ) -> Found<'a> {
+        mut give: impl FnMut(KeptMessage<'_>) -> ControlFlow<()>,
+    ) -> Progress {
         let before = replay.before_arrival;
-        let mut messages = SmallVec::new();
-        let after = replay.after.as_deref();
-        let rest = self.tree.page(filter, after, PAGE, |kept| {
-            if let Some(message) = KeptMessage::of(&kept)
-                && (kept.value.arrival <= before || fault!(ReplayedThoughLive))
-                && !message.is_expired(now)
-            {
-                messages.push(message);
+        let page =
+            self.tree.page(
+                filter,
+                replay.after.as_deref(),
+                PAGE,
+                |kept| match KeptMessage::of(&kept) {
+                    Some(message)
+                        if (kept.value.arrival <= before || fault!(ReplayedThoughLive))
+                            && !message.is_expired(now) =>
+                    {
+                        give(message)
+                    }
+                    _ => ControlFlow::Continue(()),
+                },
+            );
+        match page {
+            Page::Done => Progress::Done,
+            Page::More(last) => {
+                replay.after = Some(last);
+                Progress::More
             }
-        });
-        Found { messages, rest }
+            Page::Stopped(last) => {
+                replay.after = last.or(replay.after.take());
+                Progress::HeldUp
+            }
+        }
     }
 
     /// All retained messages with their stamps.
@@ -282,24 +311,4 @@ impl Retained {
 /// What a topic's message is counted with; `None`: it is deleted.
 fn cost_bytes(kept: &RetainedTopic<'_, Entry>) -> Option<usize> {
     KeptMessage::of(kept).map(|message| message.cost_bytes())
-}
-
-impl Replay {
-    /// The subscriber was given the first `taken` of what was found; returns whether there may be more.
-    pub(crate) fn go_on(&mut self, found: Found<'_>, taken: usize) -> bool {
-        if taken < found.messages.len() {
-            let last = taken.checked_sub(1).and_then(|at| found.messages.get(at));
-            if let Some(last) = last {
-                self.after = Some(last.topic().into());
-            }
-            return true;
-        }
-        match found.rest {
-            Page::Done => false,
-            Page::More(last) => {
-                self.after = Some(last);
-                true
-            }
-        }
-    }
 }

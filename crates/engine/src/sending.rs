@@ -177,21 +177,29 @@ pub(crate) fn publish_alone(
     identifiers: &[u32],
     now: Instant,
 ) -> Sent {
-    let alias = connection.aliases_out.choose(message.topic());
+    let most = match fault!(MaximumPacketSizeIgnored) {
+        true => usize::MAX,
+        false => connection.max_packet_bytes as usize,
+    };
+    if let KeptMessage::Plain { packet, .. } = message
+        && !connection.version.is_v5()
+        && packet.bytes().len() <= most
+    {
+        connection.output.put(packet.bytes());
+        return Sent::Enqueued;
+    }
+    let topic = message.topic();
+    let alias = connection.aliases_out.choose(topic);
     let variant = Variant {
         version: connection.version,
         has_packet_id: false,
         alias,
         identifiers,
     };
-    let most = match fault!(MaximumPacketSizeIgnored) {
-        true => usize::MAX,
-        false => connection.max_packet_bytes as usize,
-    };
     let (head, payload) = match message {
-        KeptMessage::Plain { topic, payload, .. } => (
+        KeptMessage::Plain { packet, .. } => (
             variant.head_of(topic, None, &NO_PROPERTIES),
-            Piece::Copied(payload),
+            Piece::Copied(packet.behind_topic()),
         ),
         KeptMessage::Whole(message) => {
             (variant.head(message, now), Piece::Linked(&message.payload))
@@ -203,7 +211,7 @@ pub(crate) fn publish_alone(
         return Sent::TooLarge;
     };
     if let Some(alias) = alias {
-        connection.aliases_out.record(message.topic(), alias);
+        connection.aliases_out.record(topic, alias);
     }
     Sent::Enqueued
 }

@@ -8,10 +8,11 @@
 
 use std::fs;
 use std::hint::black_box;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use weir_codec::{TopicFilter, TopicName};
-use weir_router::{Matched, Page, RetainedTree, SubscriptionTree};
+use weir_router::{Content, Matched, Page, RetainedTree, SubscriptionTree};
 
 const CLIENTS: u32 = 10_000;
 const FILTERS_PER_CLIENT: u32 = 100;
@@ -148,7 +149,7 @@ fn retained() {
     let topics: Vec<TopicName> = (0..100_000).map(|n| topic(n * 2, n)).collect();
     let heap = allocation_counter::measure(|| {
         for topic in &topics {
-            tree.insert(topic.as_str(), &[], 0u64);
+            tree.insert(Content::of_topic(topic.as_str()), 0u64);
         }
     });
     println!(
@@ -167,11 +168,14 @@ fn retained() {
         let started = Instant::now();
         loop {
             let page_started = Instant::now();
-            let page = tree.page(&parsed, after.as_deref(), 100, |_| found += 1);
+            let page = tree.page(&parsed, after.as_deref(), 100, |_| {
+                found += 1;
+                ControlFlow::Continue(())
+            });
             pages += 1;
             slowest = slowest.max(page_started.elapsed().as_micros());
             match page {
-                Page::Done => break,
+                Page::Done | Page::Stopped(_) => break,
                 Page::More(last) => after = Some(last),
             }
         }

@@ -6,6 +6,7 @@
 //! matches or after a bounded number of looks, and its cursor is a topic, not a position: the set
 //! may change between pages, and each topic that stays is still visited exactly once.
 
+mod content;
 mod leaf;
 
 use alloc::boxed::Box;
@@ -13,10 +14,11 @@ use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Range;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
-use core::ops::Bound;
+use core::ops::{Bound, ControlFlow};
 
 use weir_codec::TopicFilter;
 
+pub use self::content::Content;
 use self::leaf::{Entries, Leaf};
 use crate::order::{BEHIND, InOrder, Place, compare};
 
@@ -34,10 +36,8 @@ pub struct RetainedTree<V> {
 /// A retained topic as it is kept.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RetainedTopic<'t, V> {
-    /// Its name.
-    pub topic: &'t str,
     /// Bytes that are read whenever it is visited; they lie beside those of the topics around it.
-    pub content: &'t [u8],
+    pub content: Content<'t>,
     /// Whatever else there is to know of it.
     pub value: &'t V,
 }
@@ -50,6 +50,8 @@ pub enum Page {
     /// Go on after this topic, which was the last one looked at. It may have matched or not, and may
     /// be gone by then. A page can give this without a visit.
     More(Box<str>),
+    /// The visitor broke off. Go on after this topic, the last one before that where it did; without one, from where this page began.
+    Stopped(Option<Box<str>>),
 }
 
 impl<V> RetainedTree<V> {
@@ -61,14 +63,14 @@ impl<V> RetainedTree<V> {
         }
     }
 
-    /// Retains a content and a value for a topic and returns the value it replaces [MQTT-3.3.1-5]. Both texts are copied,
-    /// now and then again later: what is large is better kept in the value.
-    pub fn insert(&mut self, topic: &str, content: &[u8], value: V) -> Option<V> {
-        let (old, split) = match self.leaf_mut(topic) {
-            Some((_, leaf)) => (leaf.insert(topic, content, value), leaf.split()),
+    /// Retains a content and a value for the topic in it and returns the value it replaces [MQTT-3.3.1-5]. The content is
+    /// copied, now and then again later: what is large is better kept in the value.
+    pub fn insert(&mut self, content: Content<'_>, value: V) -> Option<V> {
+        let (old, split) = match self.leaf_mut(content.topic_bytes()) {
+            Some((_, leaf)) => (leaf.insert(content, value), leaf.split()),
             None => {
                 let mut leaf = Leaf::new();
-                leaf.insert(topic, content, value);
+                leaf.insert(content, value);
                 // There is none before it, so it may begin as early as any could.
                 self.leaves.insert(InOrder(Box::default()), leaf);
                 (None, None)
@@ -77,7 +79,8 @@ impl<V> RetainedTree<V> {
         if let Some(right) = split
             && let Some(first) = right.entries().next()
         {
-            self.leaves.insert(InOrder(first.topic.into()), right);
+            let first = InOrder(first.content.topic().into());
+            self.leaves.insert(first, right);
         }
         self.len += usize::from(old.is_none());
         old
@@ -85,7 +88,7 @@ impl<V> RetainedTree<V> {
 
     /// Forgets a topic and returns its value [MQTT-3.3.1-6].
     pub fn remove(&mut self, topic: &str) -> Option<V> {
-        let (first, leaf) = self.leaf_mut(topic)?;
+        let (first, leaf) = self.leaf_mut(topic.as_bytes())?;
         let value = leaf.remove(topic)?;
         if leaf.is_empty() {
             let first = first.clone();
@@ -116,25 +119,28 @@ impl<V> RetainedTree<V> {
         self.leaves.values().flat_map(Leaf::entries)
     }
 
-    /// Visits up to `limit` (at least one) matching topics that stand behind `after`, in order, and looks
-    /// at no more than 16 times as many. Of a shared filter the part behind the share name counts.
+    /// Visits up to `limit` (at least one) matching topics that stand behind `after`, in order, as long as `visit` goes on,
+    /// and looks at no more than 16 times as many. Of a shared filter the part behind the share name counts.
     pub fn page<'t>(
         &'t self,
         filter: &TopicFilter,
         after: Option<&str>,
         limit: usize,
-        mut visit: impl FnMut(RetainedTopic<'t, V>),
+        mut visit: impl FnMut(RetainedTopic<'t, V>) -> ControlFlow<()>,
     ) -> Page {
         let filter = filter.filter().as_bytes();
         let mut matches_left = limit.max(1);
         let mut looks_left = matches_left.saturating_mul(LOOKS_PER_MATCH);
         let mut place = Vec::new();
+        let mut last: Option<Content<'_>> = None;
         let mut rest = self.start(filter, after);
         while let Some(next) = rest.next() {
-            let topic = next.topic;
-            match judge(filter, topic.as_bytes(), &mut place) {
+            let content = next.content;
+            match judge(filter, content.topic_bytes(), &mut place) {
                 Verdict::Match => {
-                    visit(next);
+                    if visit(next).is_break() {
+                        return Page::Stopped(last.map(|last| last.topic().into()));
+                    }
                     matches_left -= 1;
                 }
                 Verdict::Seek => rest = self.seek(rest, &place),
@@ -142,8 +148,9 @@ impl<V> RetainedTree<V> {
             }
             looks_left -= 1;
             if matches_left == 0 || looks_left == 0 {
-                return Page::More(topic.into());
+                return Page::More(content.topic().into());
             }
+            last = Some(content);
         }
         Page::Done
     }
@@ -160,7 +167,9 @@ impl<V> RetainedTree<V> {
     /// On from a place further behind. Often the next topic stands there already, and looking is cheaper than a search.
     fn seek<'t>(&'t self, rest: Walk<'t, V>, place: &[u8]) -> Walk<'t, V> {
         match rest.clone().next() {
-            Some(next) if compare(next.topic.as_bytes(), place).is_lt() => self.walk(place, true),
+            Some(next) if compare(next.content.topic_bytes(), place).is_lt() => {
+                self.walk(place, true)
+            }
             _ => rest,
         }
     }
@@ -183,9 +192,8 @@ impl<V> RetainedTree<V> {
         self.leaves.range::<dyn Place, _>(place)
     }
 
-    fn leaf_mut(&mut self, topic: &str) -> Option<(&InOrder, &mut Leaf<V>)> {
-        let place = &topic.as_bytes() as &dyn Place;
-        let until = (Bound::Unbounded, Bound::Included(place));
+    fn leaf_mut(&mut self, topic: &[u8]) -> Option<(&InOrder, &mut Leaf<V>)> {
+        let until = (Bound::Unbounded, Bound::Included(&topic as &dyn Place));
         self.leaves.range_mut::<dyn Place, _>(until).next_back()
     }
 }
@@ -236,15 +244,20 @@ enum Verdict {
 }
 
 /// Compares a topic with a filter and, on a mismatch, writes down the first place behind the topic where a match can be.
+#[inline]
 fn judge(filter: &[u8], topic: &[u8], place: &mut Vec<u8>) -> Verdict {
     place.clear();
     if topic.starts_with(b"$") && matches!(filter.first(), Some(b'+' | b'#')) {
         place.push(b'$' + 1);
         return Verdict::Seek;
     }
-    if filter == b"#" {
-        return Verdict::Match;
+    match filter {
+        b"#" => Verdict::Match,
+        _ => judge_levels(filter, topic, place),
     }
+}
+
+fn judge_levels(filter: &[u8], topic: &[u8], place: &mut Vec<u8>) -> Verdict {
     let (mut wanted_levels, mut levels) = (filter.split(is_border), topic.split(is_border));
     // Where the level under comparison starts, and where the last one ended that a '+' took.
     let (mut start, mut taken) = (0, None);

@@ -5,10 +5,11 @@
 //! odd shapes come up all the time: empty levels, `$` topics, levels longer than a stored short text.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 use weir_codec::{TopicFilter, TopicName};
-use weir_router::{Matched, Page, RetainedTree, SubscriptionTree};
+use weir_router::{Content, Matched, Page, RetainedTree, SubscriptionTree};
 
 const NAMES: [&str; 6] = ["", "a", "b", "$s", "a!", "a level that is longer than most"];
 
@@ -119,7 +120,8 @@ fn apply(tree: &mut SubscriptionTree<u8, u16>, model: &mut Model, operation: Ope
 fn pages(tree: &RetainedTree<u16>, filter: &TopicFilter, limit: usize) -> Vec<(String, u16)> {
     let (mut found, mut after) = (Vec::new(), None);
     while let Page::More(last) = tree.page(filter, after.as_deref(), limit, |kept| {
-        found.push((kept.topic.to_string(), *kept.value));
+        found.push((kept.content.topic().to_string(), *kept.value));
+        ControlFlow::Continue(())
     }) {
         after = Some(last);
     }
@@ -152,7 +154,7 @@ proptest! {
     ) {
         let (mut tree, mut model) = (RetainedTree::new(), topics.clone());
         for (topic, value) in topics {
-            prop_assert_eq!(tree.insert(topic.as_str(), &[], value), None);
+            prop_assert_eq!(tree.insert(Content::of_topic(topic.as_str()), value), None);
         }
         for topic in removed {
             prop_assert_eq!(tree.remove(topic.as_str()), model.remove(&topic));
@@ -174,12 +176,15 @@ proptest! {
         filter in filter(),
     ) {
         let mut tree = RetainedTree::new();
-        stay.iter().for_each(|topic| { tree.insert(topic.as_str(), &[], 0); });
+        stay.iter().for_each(|topic| { tree.insert(Content::of_topic(topic.as_str()), 0); });
         let mut changes = come_and_go.into_iter().filter(|(topic, _)| !stay.contains(topic));
         let (mut found, mut after) = (Vec::new(), None);
-        while let Page::More(last) = tree.page(&filter, after.as_deref(), 1, |kept| found.push(TopicName::try_from(kept.topic).unwrap())) {
+        while let Page::More(last) = tree.page(&filter, after.as_deref(), 1, |kept| {
+            found.push(TopicName::try_from(kept.content.topic()).unwrap());
+            ControlFlow::Continue(())
+        }) {
             for (topic, comes) in changes.by_ref().take(3) {
-                if comes { tree.insert(topic.as_str(), &[], 0); } else { tree.remove(topic.as_str()); }
+                if comes { tree.insert(Content::of_topic(topic.as_str()), 0); } else { tree.remove(topic.as_str()); }
             }
             after = Some(last);
         }
@@ -201,8 +206,11 @@ proptest! {
             let topic = format!("site/{}/{number}", number % 7);
             match length {
                 Some(length) => {
-                    let content = vec![turn as u8; length / 1000 * 1000 + usize::from(number)];
-                    prop_assert_eq!(tree.insert(&topic, &content, turn), model.insert(topic, (content, turn)).map(|old| old.1));
+                    let mut bytes = vec![turn as u8; length / 1000 * 1000 + usize::from(number)];
+                    bytes.splice(0..0, topic.bytes());
+                    let content = Content::new(&bytes, 0..topic.len()).unwrap();
+                    let old = tree.insert(content, turn);
+                    prop_assert_eq!(old, model.insert(topic, (bytes, turn)).map(|old| old.1));
                 }
                 None => prop_assert_eq!(tree.remove(&topic), model.remove(&topic).map(|old| old.1)),
             }
@@ -210,10 +218,10 @@ proptest! {
         }
         let mut expected: Vec<_> = model.into_iter().collect();
         expected.sort_by(|one, other| one.0.split('/').cmp(other.0.split('/')));
-        let kept = tree.iter().map(|it| (it.topic.to_string(), (it.content.to_vec(), *it.value)));
+        let kept = tree.iter().map(|it| (it.content.topic().to_string(), (it.content.bytes().to_vec(), *it.value)));
         prop_assert!(kept.eq(expected.iter().cloned()));
         for (topic, (content, value)) in &expected {
-            prop_assert_eq!(tree.get(topic).map(|it| (it.content, it.value)), Some((&content[..], value)));
+            prop_assert_eq!(tree.get(topic).map(|it| (it.content.bytes(), it.value)), Some((&content[..], value)));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A retained message where it is kept: plain, with its payload beside those of the topics around it, or whole.
+//! A retained message where it is kept: plain, as the packet that nearly everybody gets, or whole.
 //!
 //! Whoever only sends it reads it there; whoever keeps it too gets a message of its own.
 
@@ -7,16 +7,17 @@ use crate::id::MessageNumber;
 use crate::message::Message;
 use crate::time::Instant;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use bytes::Bytes;
-use weir_codec::{Properties, Qos, TopicName};
-use weir_router::RetainedTopic;
+use weir_codec::{Properties, PublishHead, Qos, TopicName, Version};
+use weir_router::{Content, RetainedTopic};
 
-/// What an entry of the tree has beside the topic and, if it is plain, the payload.
+/// What an entry of the tree has beside its content, which is the packet of a message that is plain, and else the topic.
 #[derive(Debug)]
 pub(super) enum Kept {
     /// A deletion that is remembered.
     Deleted,
-    /// The payload lies in the tree. There are no properties, and the message does not expire.
+    /// Without properties, and it does not expire.
     Plain {
         number: MessageNumber,
         qos: Qos,
@@ -27,10 +28,9 @@ pub(super) enum Kept {
 /// A retained message where it is kept.
 #[derive(Clone, Copy)]
 pub(crate) enum KeptMessage<'a> {
-    /// Without properties, and it does not expire.
     Plain {
-        topic: &'a str,
-        payload: &'a [u8],
+        /// The PUBLISH of 3.1 and 3.1.1 with QoS 0 and RETAIN 1, which ends with the payload.
+        packet: Content<'a>,
         number: MessageNumber,
         qos: Qos,
     },
@@ -44,8 +44,7 @@ impl<'a> KeptMessage<'a> {
             Kept::Deleted => None,
             Kept::Whole(message) => Some(Self::Whole(message)),
             &Kept::Plain { number, qos } => Some(Self::Plain {
-                topic: kept.topic,
-                payload: kept.content,
+                packet: kept.content,
                 number,
                 qos,
             }),
@@ -55,7 +54,7 @@ impl<'a> KeptMessage<'a> {
     #[inline]
     pub(crate) fn topic(&self) -> &'a str {
         match *self {
-            Self::Plain { topic, .. } => topic,
+            Self::Plain { packet, .. } => packet.topic(),
             Self::Whole(message) => message.topic.as_str(),
         }
     }
@@ -63,7 +62,7 @@ impl<'a> KeptMessage<'a> {
     /// The topic as a name of its own; it always can be one, since it was.
     pub(crate) fn topic_name(&self) -> Option<TopicName> {
         match *self {
-            Self::Plain { topic, .. } => TopicName::try_from(topic).ok(),
+            Self::Plain { packet, .. } => TopicName::try_from(packet.topic()).ok(),
             Self::Whole(message) => Some(message.topic.clone()),
         }
     }
@@ -82,30 +81,49 @@ impl<'a> KeptMessage<'a> {
 
     pub(super) fn cost_bytes(&self) -> usize {
         match *self {
-            Self::Plain { topic, payload, .. } => Message::cost_of(topic.len() + payload.len()),
+            Self::Plain { packet, .. } => {
+                Message::cost_of(packet.topic().len() + packet.behind_topic().len())
+            }
             Self::Whole(message) => message.cost_bytes(),
         }
     }
 
     /// The message for somebody who keeps it, too; there always is one, as of [`KeptMessage::topic_name`].
     pub(crate) fn to_message(self) -> Option<Arc<Message>> {
-        let (payload, number, qos) = match self {
+        let (packet, number, qos) = match self {
             Self::Whole(message) => return Some(Arc::clone(message)),
             Self::Plain {
-                payload,
+                packet,
                 number,
                 qos,
-                ..
-            } => (payload, number, qos),
+            } => (packet, number, qos),
         };
         Some(Arc::new(Message {
             number,
             topic: self.topic_name()?,
-            payload: Bytes::copy_from_slice(payload),
+            payload: Bytes::copy_from_slice(packet.behind_topic()),
             properties: Properties::new(),
             qos,
             retain: true,
             expires_at: None,
         }))
     }
+}
+
+/// Writes the packet of a message that is plain, which is its content in the tree.
+pub(super) fn write_packet<'a>(message: &Message, packet: &'a mut Vec<u8>) -> Option<Content<'a>> {
+    let topic = message.topic.as_str();
+    let head = PublishHead {
+        version: Version::V3_1_1,
+        topic,
+        topic_alias: None,
+        message_expiry_interval: None,
+        subscription_identifiers: &[],
+        properties: &message.properties,
+    };
+    packet.clear();
+    // [MQTT3-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
+    head.encode(&message.payload, true, packet).ok()?;
+    let topic_end = packet.len() - message.payload.len();
+    Content::new(packet, topic_end - topic.len()..topic_end)
 }

@@ -16,7 +16,7 @@ fn filter(text: &str) -> TopicFilter {
 fn tree<S: AsRef<str>>(topics: impl IntoIterator<Item = S>) -> RetainedTree<()> {
     let mut tree = RetainedTree::new();
     for text in topics {
-        tree.insert(text.as_ref(), &[], ());
+        tree.insert(Content::of_topic(text.as_ref()), ());
     }
     tree
 }
@@ -28,12 +28,14 @@ fn find<V>(tree: &RetainedTree<V>, text: &str, limit: usize) -> (Vec<String>, us
         pages += 1;
         let before = found.len();
         let page = tree.page(&filter(text), after.as_deref(), limit, |found_one| {
-            found.push(found_one.topic.to_string());
+            found.push(found_one.content.topic().to_string());
+            ControlFlow::Continue(())
         });
         assert!(found.len() - before <= limit);
         match page {
             Page::Done => return (found, pages),
             Page::More(last) => after = Some(last),
+            Page::Stopped(_) => unreachable!("nobody stopped it"),
         }
     }
 }
@@ -93,11 +95,11 @@ fn a_filter_without_wildcards_finds_its_topic() {
 #[test]
 fn a_topic_has_one_value_until_it_is_forgotten() {
     let mut tree = RetainedTree::new();
-    assert_eq!(tree.insert("a/b", b"one", 1), None);
-    assert_eq!(tree.insert("a/b", b"two!", 2), Some(1));
+    let content = |bytes| Content::new(bytes, 1..4).unwrap();
+    assert_eq!(tree.insert(content(b"<a/b>one"), 1), None);
+    assert_eq!(tree.insert(content(b"<a/b>two!"), 2), Some(1));
     let expected = RetainedTopic {
-        topic: "a/b",
-        content: b"two!",
+        content: content(b"<a/b>two!"),
         value: &2,
     };
     assert_eq!(
@@ -117,11 +119,12 @@ fn the_cursor_survives_that_its_topic_is_removed_and_others_come() {
     let mut found = Vec::new();
     let mut after = None;
     while let Page::More(last) = tree.page(&filter("a/+"), after.as_deref(), 7, |found_one| {
-        found.push(found_one.topic.to_string());
+        found.push(found_one.content.topic().to_string());
+        ControlFlow::Continue(())
     }) {
         tree.remove(&last);
-        tree.insert(&format!("{last}/below"), &[], ());
-        tree.insert("a/000-behind-the-cursor", &[], ());
+        tree.insert(Content::of_topic(&format!("{last}/below")), ());
+        tree.insert(Content::of_topic("a/000-behind-the-cursor"), ());
         after = Some(last);
     }
     let expected: Vec<String> = (0..100).map(|n| format!("a/{n:03}")).collect();
@@ -133,7 +136,8 @@ fn a_cursor_before_the_literal_prefix_is_of_no_harm() {
     let tree = tree(["a", "b/x", "c"]);
     let mut found = Vec::new();
     let page = tree.page(&filter("b/+"), Some("a"), 10, |found_one| {
-        found.push(found_one.topic.to_string());
+        found.push(found_one.content.topic().to_string());
+        ControlFlow::Continue(())
     });
     assert_eq!((page, found), (Page::Done, ["b/x".to_string()].to_vec()));
 }
@@ -149,8 +153,14 @@ fn a_literal_prefix_is_not_scanned_past() {
         find(&tree, "b/+/x", 2),
         (["b/1/x", "b/2/x"].map(String::from).to_vec(), 2)
     );
-    assert_eq!(tree.page(&filter("c/#"), None, 1, |_| ()), Page::Done);
-    assert_eq!(tree.page(&filter("a/77/x"), None, 1, |_| ()), Page::Done);
+    assert_eq!(
+        tree.page(&filter("c/#"), None, 1, |_| ControlFlow::Continue(())),
+        Page::Done
+    );
+    assert_eq!(
+        tree.page(&filter("a/77/x"), None, 1, |_| ControlFlow::Continue(())),
+        Page::Done
+    );
 }
 
 #[test]
@@ -187,4 +197,34 @@ fn the_deepest_topics_are_no_burden() {
     assert!(find(&tree, &deep("a"), 1).0 == [deep("a")]);
     assert_eq!(find(&tree, "#", 3).0.len(), 4);
     assert_eq!(tree.remove(&deep("b")), Some(()));
+}
+
+#[test]
+fn a_visitor_that_stops_is_told_where_to_go_on() {
+    let tree = tree(["a/1", "a/2", "a/3", "b"]);
+    let stop_at = |at: &str, after: Option<&str>| {
+        tree.page(&filter("+/+"), after, 10, |found_one| {
+            match found_one.content.topic() == at {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })
+    };
+    assert_eq!(stop_at("a/1", None), Page::Stopped(None));
+    assert_eq!(stop_at("a/3", None), Page::Stopped(Some("a/2".into())));
+    assert_eq!(stop_at("a/3", Some("a/2")), Page::Stopped(None));
+    assert_eq!(stop_at("b", None), Page::Done);
+}
+
+#[test]
+fn a_content_has_its_topic_in_it() {
+    let content = Content::new("21/température/°C".as_bytes(), 3..15).unwrap();
+    assert_eq!(
+        (content.topic(), content.behind_topic()),
+        ("température", "/°C".as_bytes())
+    );
+    assert_eq!(Content::of_topic("a").topic(), "a");
+    // Outside, and within a character.
+    assert_eq!(Content::new(b"abc", 2..4), None);
+    assert_eq!(Content::new("é".as_bytes(), 1..2), None);
 }
