@@ -10,14 +10,13 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Instant;
 
 use crate::transport::default_listener;
-use crate::{PATIENCE, Transport};
+use crate::{PATIENCE, Transport, folder};
 
 const READY: &str = "listening on ";
 
@@ -35,7 +34,6 @@ pub struct Broker {
     process: Child,
     listeners: Vec<(Transport, Endpoint)>,
     log: Arc<Mutex<String>>,
-    config: PathBuf,
 }
 
 impl Broker {
@@ -67,7 +65,6 @@ impl Broker {
             process,
             listeners: Vec::new(),
             log,
-            config,
         };
         broker.await_listeners(toml.matches("[[listener]]").count().max(1), &stdout);
         broker
@@ -175,7 +172,6 @@ impl Drop for Broker {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        let _ = fs::remove_file(&self.config);
         if thread::panicking() {
             println!(
                 "--- the broker's log ---\n{}------------------------",
@@ -233,10 +229,7 @@ fn listener_of(url: &str) -> (Transport, Endpoint) {
 }
 
 fn config_file(toml: &str) -> PathBuf {
-    static SERIAL: AtomicU32 = AtomicU32::new(0);
-    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-    let name = format!("weir-test-{}-{serial}.toml", std::process::id());
-    let path = std::env::temp_dir().join(name);
+    let path = folder().join("broker.toml");
     let listener = if toml.contains("[[listener]]") {
         String::new()
     } else {

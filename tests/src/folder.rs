@@ -1,41 +1,32 @@
-//! A folder of a test's own, gone with the test.
+//! Folders of a test's own, gone with the test.
+//!
+//! A test has a thread for itself, and whatever it started has ended when that thread does: so what it was given needs no
+//! guard to be held, and is removed when the test has failed, too.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::cell::RefCell;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
-/// An empty folder that is removed when this is dropped.
-#[derive(Debug)]
-pub struct Folder(PathBuf);
+use tempfile::{Builder, TempDir};
 
-impl Folder {
-    /// A folder that nobody else uses.
-    pub fn new() -> Self {
-        static SERIAL: AtomicU32 = AtomicU32::new(0);
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let name = format!("weir-test-folder-{}-{serial}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).expect("a temporary folder");
-        Self(path)
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
+thread_local! {
+    static FOLDERS: RefCell<Vec<TempDir>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Default for Folder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What a failed test left is worth a look.
-        if !std::thread::panicking() {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
+/// An empty folder that nobody else uses, removed when the thread ends that asks for it.
+///
+/// # Panics
+/// When there can be none.
+pub fn folder() -> PathBuf {
+    // Open to all: workers of nginx are another user.
+    let open = Permissions::from_mode(0o755);
+    let folder = Builder::new()
+        .prefix("weir-test-")
+        .permissions(open)
+        .tempdir()
+        .expect("a temporary folder");
+    let path = folder.path().to_owned();
+    FOLDERS.with_borrow_mut(|folders| folders.push(folder));
+    path
 }

@@ -16,7 +16,7 @@ pub mod wire;
 
 pub use broker::{Broker, Endpoint, weir};
 pub use client::{Client, Close, Code};
-pub use folder::Folder;
+pub use folder::folder;
 pub use script::Script;
 pub use transport::Transport;
 pub use wire::Wire;

@@ -4,7 +4,7 @@
 //! tests run over each. [`Stream`] is the byte stream below, whatever it is.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use rustls::ClientConfig;
@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::broker::Endpoint;
 use crate::certificates::{Authority, Identity};
+use crate::folder;
 
 /// How a client speaks to a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +83,7 @@ pub(crate) fn default_listener() -> String {
         }
         "unix" => format!(
             "[[listener]]\nbind = \"unix:{}\"\n",
-            socket_path().display()
+            folder().join("weir.sock").display()
         ),
         other => panic!("WEIR_TRANSPORT={other}: write ws, wss, mqtt, mqtts or unix"),
     }
@@ -95,21 +96,6 @@ pub fn tls_keys(identity: &Identity, folder: &Path) -> String {
     fs::write(&key, &identity.key).expect("a temporary file");
     let (certificate, key) = (certificate.display(), key.display());
     format!("certificate_file = \"{certificate}\"\nkey_file = \"{key}\"\n")
-}
-
-/// A folder of this process's own; the system's folder for temporary files is cleaned by others.
-pub fn folder() -> PathBuf {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static SERIAL: AtomicU32 = AtomicU32::new(0);
-    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-    let name = format!("weir-test-{}-{serial}.d", std::process::id());
-    let folder = std::env::temp_dir().join(name);
-    fs::create_dir_all(&folder).expect("a temporary folder");
-    folder
-}
-
-fn socket_path() -> PathBuf {
-    folder().join("weir.sock")
 }
 
 /// A client configuration that trusts the harness's authority and offers this protocol.

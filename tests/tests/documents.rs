@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
-use weir_tests::{Broker, PATIENCE, weir};
+use weir_tests::{Broker, PATIENCE, folder, weir};
 
 /// A process that ends with the test.
 struct Running(Child);
@@ -93,14 +93,13 @@ fn the_python_of_the_book_receives_its_message() {
 
 #[test]
 fn the_configuration_of_the_book_is_valid() {
-    let file = std::env::temp_dir().join(format!("weir-book-{}.toml", std::process::id()));
+    let file = folder().join("broker.toml");
     fs::write(&file, block("docs/src/getting-started.md", "toml")).unwrap();
     let output = Command::new(weir())
         .arg("check")
         .arg(&file)
         .output()
         .unwrap();
-    fs::remove_file(&file).unwrap();
     assert!(
         output.status.success() && output.stderr.is_empty(),
         "{output:?}"
@@ -115,7 +114,7 @@ fn the_configuration_of_the_book_is_valid() {
 
 #[test]
 fn a_configuration_with_mistakes_is_refused_before_anything_is_opened() {
-    let file = std::env::temp_dir().join(format!("weir-mistakes-{}.toml", std::process::id()));
+    let file = folder().join("broker.toml");
     fs::write(
         &file,
         "[[listener]]\nbind = \"0.0.0.0\"\n\n[limits]\nmax_packet_size = 262144\n",
@@ -140,7 +139,6 @@ fn a_configuration_with_mistakes_is_refused_before_anything_is_opened() {
             );
         }
     }
-    fs::remove_file(&file).unwrap();
 }
 
 /// The first thing that a program prints; its own errors are this test's.

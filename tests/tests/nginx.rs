@@ -6,13 +6,13 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use tokio_tungstenite::tungstenite::client::{IntoClientRequest, client};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
-use weir_tests::{Broker, PATIENCE};
+use weir_tests::{Broker, PATIENCE, folder};
 
 const CONNECT: &[u8] = b"\x10\x11\x00\x04MQTT\x04\x02\x00\x3c\x00\x05nginx";
 const CONNACK_ACCEPTED: &[u8] = b"\x20\x02\x00\x00";
@@ -60,7 +60,6 @@ fn a_websocket_and_a_plain_request_pass_through_nginx() {
 
     assert!(get(nginx, "/healthz").starts_with("HTTP/1.1 200 "));
     assert!(get(nginx, "/nothing").starts_with("HTTP/1.1 404 "));
-    fs::remove_dir_all(folder).unwrap();
 }
 
 fn start_nginx(folder: &Path, broker: SocketAddr) -> (Running, SocketAddr) {
@@ -135,10 +134,4 @@ fn free_address() -> SocketAddr {
         .unwrap()
         .local_addr()
         .unwrap()
-}
-
-fn folder() -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("weir-nginx-{}", std::process::id()));
-    fs::create_dir(&folder).unwrap();
-    folder
 }

@@ -7,11 +7,11 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use weir_tests::{PATIENCE, weir};
+use weir_tests::{PATIENCE, folder, weir};
 
 const WATCHDOG: Duration = Duration::from_millis(1500);
 
@@ -19,13 +19,12 @@ const WATCHDOG: Duration = Duration::from_millis(1500);
 struct Service {
     child: Child,
     notify: UnixDatagram,
-    folder: PathBuf,
 }
 
 impl Service {
     /// Starts what the unit starts, on `listen`.
-    fn start(name: &str, listen: SocketAddr) -> Self {
-        let folder = folder(name);
+    fn start(listen: SocketAddr) -> Self {
+        let folder = folder();
         let socket = folder.join("notify");
         let notify = UnixDatagram::bind(&socket).unwrap();
         notify.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -38,11 +37,7 @@ impl Service {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        Self {
-            child,
-            notify,
-            folder,
-        }
+        Self { child, notify }
     }
 
     /// The next thing that systemd is told.
@@ -96,13 +91,12 @@ impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
 #[test]
 fn ready_is_said_first_and_when_the_listener_accepts() {
-    let mut service = Service::start("ready", "127.0.0.1:0".parse().unwrap());
+    let mut service = Service::start("127.0.0.1:0".parse().unwrap());
     assert_eq!(service.told(), "READY=1");
     TcpStream::connect(service.address()).unwrap();
 }
@@ -110,7 +104,7 @@ fn ready_is_said_first_and_when_the_listener_accepts() {
 #[test]
 fn a_broker_that_cannot_listen_is_never_ready() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut service = Service::start("taken", taken.local_addr().unwrap());
+    let mut service = Service::start(taken.local_addr().unwrap());
     assert_eq!(service.wait().code(), Some(1));
     service.notify.set_nonblocking(true).unwrap();
     let told = service.notify.recv(&mut [0; 4096]);
@@ -119,7 +113,7 @@ fn a_broker_that_cannot_listen_is_never_ready() {
 
 #[test]
 fn the_watchdog_is_fed_in_time_for_as_long_as_the_broker_runs() {
-    let service = Service::start("watchdog", "127.0.0.1:0".parse().unwrap());
+    let service = Service::start("127.0.0.1:0".parse().unwrap());
     assert_eq!(service.told(), "READY=1");
     for _ in 0..4 {
         let before = Instant::now();
@@ -134,7 +128,7 @@ fn the_watchdog_is_fed_in_time_for_as_long_as_the_broker_runs() {
 
 #[test]
 fn sigterm_is_answered_with_stopping_and_a_clean_exit() {
-    let mut service = Service::start("stopping", "127.0.0.1:0".parse().unwrap());
+    let mut service = Service::start("127.0.0.1:0".parse().unwrap());
     assert_eq!(service.told(), "READY=1");
     service.terminate();
     while service.told() != "STOPPING=1" {}
@@ -143,7 +137,7 @@ fn sigterm_is_answered_with_stopping_and_a_clean_exit() {
 
 #[test]
 fn the_unit_is_valid_for_systemd() {
-    let folder = folder("verify");
+    let folder = folder();
     let unit = folder.join("weir.service");
     let here = unit_text().replace("/usr/bin/weir", weir().to_str().unwrap());
     fs::write(&unit, here).unwrap();
@@ -158,7 +152,6 @@ fn the_unit_is_valid_for_systemd() {
         "{}",
         said(&output)
     );
-    fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
@@ -176,7 +169,7 @@ fn the_unit_is_a_tight_sandbox() {
 
 #[test]
 fn the_unit_runs_as_the_user_that_sysusers_makes() {
-    let folder = folder("sysusers");
+    let folder = folder();
     fs::create_dir(folder.join("etc")).unwrap();
     let users = fs::File::open(root().join("dist/weir.sysusers")).unwrap();
     let output = run(Command::new("systemd-sysusers")
@@ -188,7 +181,6 @@ fn the_unit_runs_as_the_user_that_sysusers_makes() {
     let passwd = fs::read_to_string(folder.join("etc/passwd")).unwrap();
     assert!(passwd.starts_with("weir:"), "{passwd}");
     assert!(unit_text().contains("\nUser=weir\nGroup=weir\n"));
-    fs::remove_dir_all(folder).unwrap();
 }
 
 /// What the unit passes to the binary, with this checkout's configuration file and this folder.
@@ -233,13 +225,6 @@ fn said(output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )
-}
-
-/// A new folder of this test's own.
-fn folder(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("weir-systemd-{}-{name}", std::process::id()));
-    fs::create_dir(&folder).unwrap();
-    folder
 }
 
 fn root() -> &'static Path {

@@ -31,8 +31,8 @@ fn mqttjs_in_chromium_speaks_all_versions() {
 #[test]
 fn mqttjs_in_chromium_speaks_over_tls() {
     let identity = weir_tests::certificates::Authority::shared().server(1);
-    let folder = weir_tests::Folder::new();
-    let files = weir_tests::transport::tls_keys(&identity, folder.path());
+    let folder = weir_tests::folder();
+    let files = weir_tests::transport::tls_keys(&identity, &folder);
     let broker = Broker::start_with(&format!(
         "[[listener]]\nbind = \"127.0.0.1:0\"\nprotocol = \"wss\"\nallowed_origins = [\"*\"]\n{files}"
     ));

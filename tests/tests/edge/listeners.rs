@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use weir_codec::{Qos, Version};
+use weir_tests::folder;
 use weir_tests::packets::connect;
-use weir_tests::transport::{clear, folder};
+use weir_tests::transport::clear;
 use weir_tests::{Broker, Client, Endpoint, PATIENCE};
 
 use super::{certificate, listener};

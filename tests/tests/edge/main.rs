@@ -14,7 +14,8 @@ mod tls;
 use std::path::Path;
 
 use weir_tests::certificates::{Authority, Identity};
-use weir_tests::transport::{folder, tls_keys};
+use weir_tests::folder;
+use weir_tests::transport::tls_keys;
 
 /// A listener on a free port with these further keys.
 fn listener(protocol: &str, keys: &str) -> String {

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 use weir_codec::{Packet, Qos, ReasonCode, Version};
+use weir_tests::folder;
 use weir_tests::packets::{connect, publish};
-use weir_tests::transport::folder;
 use weir_tests::{Broker, Client, PATIENCE, Wire};
 
 use super::{certificate, listener};

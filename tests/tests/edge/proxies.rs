@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use weir_codec::Version;
 use weir_tests::certificates::Authority;
+use weir_tests::folder;
 use weir_tests::packets::connect;
-use weir_tests::transport::{folder, tls, trusting};
+use weir_tests::transport::{tls, trusting};
 use weir_tests::{Broker, Client, Endpoint, PATIENCE, Transport, Wire};
 
 use super::listener;

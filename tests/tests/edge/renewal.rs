@@ -10,8 +10,9 @@ use rustls::pki_types::pem::PemObject;
 use tokio_rustls::TlsConnector;
 use weir_codec::{Packet, Version};
 use weir_tests::certificates::{Authority, Identity};
+use weir_tests::folder;
 use weir_tests::packets::connect;
-use weir_tests::transport::{folder, trusting};
+use weir_tests::transport::trusting;
 use weir_tests::{Broker, Client, PATIENCE, weir};
 
 use super::{listener, with};

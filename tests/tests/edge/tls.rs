@@ -8,8 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use weir_codec::{ReasonCode, Version};
 use weir_tests::certificates::{Authority, Identity};
+use weir_tests::folder;
 use weir_tests::packets::connect;
-use weir_tests::transport::{clear, folder, tls, trusting};
+use weir_tests::transport::{clear, tls, trusting};
 use weir_tests::{Broker, Client, PATIENCE, Transport};
 
 use super::{certificate, file, listener, with};

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 use weir_codec::{Qos, Version};
 use weir_tests::packets::lasting;
-use weir_tests::{Broker, Client, Folder, weir};
+use weir_tests::{Broker, Client, folder, weir};
 
 fn broker(folder: &Path) -> Broker {
     Broker::start_with(&format!("[store]\npath = {folder:?}\n"))
@@ -29,8 +29,8 @@ fn ask(arguments: &[&str], folders: &[&Path]) -> (String, i32) {
 
 #[tokio::test]
 async fn a_store_is_verified_counted_exported_and_copied_while_it_is_used() {
-    let (folder, spare) = (Folder::new(), Folder::new());
-    let running = broker(folder.path());
+    let (folder, spare) = (folder(), folder());
+    let running = broker(&folder);
     let mut reader = Client::connect(&running, lasting(Version::V5, "reader")).await;
     reader.subscribe("t/#", Qos::ExactlyOnce).await;
     reader.leave().await;
@@ -41,14 +41,14 @@ async fn a_store_is_verified_counted_exported_and_copied_while_it_is_used() {
     }
     publisher.retain("r", "kept", Qos::AtLeastOnce).await;
 
-    let (said, code) = ask(&["verify"], &[folder.path()]);
+    let (said, code) = ask(&["verify"], &[&folder]);
     assert!(said.starts_with("ok: ") && code == 0, "{said}");
-    let (said, code) = ask(&["stats"], &[folder.path()]);
+    let (said, code) = ask(&["stats"], &[&folder]);
     for line in ["sessions: 1", "messages: 11", "queued: 10", "retained: 1"] {
         assert!(said.lines().any(|it| it == line), "{line} in {said}");
     }
     assert_eq!(code, 0);
-    let (said, _) = ask(&["export"], &[folder.path()]);
+    let (said, _) = ask(&["export"], &[&folder]);
     let records: Vec<Value> = said.lines().map(|it| it.parse().expect("JSON")).collect();
     let has = |kind: &str| records.iter().filter(|it| it["kind"] == kind).count();
     assert_eq!(
@@ -57,8 +57,8 @@ async fn a_store_is_verified_counted_exported_and_copied_while_it_is_used() {
     );
     assert!(records.iter().any(|it| it["payload"] == "kept"));
 
-    let copy = spare.path().join("copy");
-    let (said, code) = ask(&["backup"], &[folder.path(), &copy]);
+    let copy = spare.join("copy");
+    let (said, code) = ask(&["backup"], &[&folder, &copy]);
     assert!(said.starts_with("ok: ") && code == 0, "{said}");
     publisher.publish("t/1", "later", Qos::AtLeastOnce).await;
     drop(running);
@@ -72,13 +72,13 @@ async fn a_store_is_verified_counted_exported_and_copied_while_it_is_used() {
 
 #[test]
 fn what_is_not_a_store_is_said_not_to_be() {
-    let folder = Folder::new();
-    let (said, code) = ask(&["verify"], &[folder.path()]);
+    let folder = folder();
+    let (said, code) = ask(&["verify"], &[&folder]);
     assert!(
         said.starts_with("there is no store in ") && code == 1,
         "{said}"
     );
-    let (said, code) = ask(&["stats"], &[&folder.path().join("nowhere")]);
+    let (said, code) = ask(&["stats"], &[&folder.join("nowhere")]);
     assert!(
         said.contains("No such file or directory") && code == 1,
         "{said}"
@@ -88,8 +88,8 @@ fn what_is_not_a_store_is_said_not_to_be() {
 #[tokio::test]
 async fn damage_is_told_by_the_command_and_by_the_broker() {
     use std::os::unix::fs::FileExt;
-    let folder = Folder::new();
-    let running = broker(folder.path());
+    let folder = folder();
+    let running = broker(&folder);
     let mut publisher = Client::v5(&running, "publisher").await;
     for number in 0..10 {
         let topic = format!("r/{number}");
@@ -98,13 +98,13 @@ async fn damage_is_told_by_the_command_and_by_the_broker() {
             .await;
     }
     drop(running);
-    let segment = folder.path().join("00000000000000000000.log");
+    let segment = folder.join("00000000000000000000.log");
     let file = std::fs::File::options().write(true).open(segment);
     file.and_then(|file| file.write_all_at(b"#", 100))
         .expect("a segment");
-    let (said, code) = ask(&["verify"], &[folder.path()]);
+    let (said, code) = ask(&["verify"], &[&folder]);
     assert!(said.contains("damaged and LOST") && code == 1, "{said}");
-    let again = broker(folder.path());
+    let again = broker(&folder);
     again.logs("damaged and LOST");
     let mut reader = Client::v5(&again, "reader").await;
     reader.subscribe("r/#", Qos::AtMostOnce).await;

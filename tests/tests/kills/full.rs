@@ -8,38 +8,38 @@ use std::path::PathBuf;
 
 use weir_codec::{Delivery, Packet, Publish, Qos, ReasonCode, Version};
 use weir_tests::packets::{lasting, packet_id, publish};
-use weir_tests::{Broker, Client, Folder, Wire};
+use weir_tests::{Broker, Client, Wire, folder};
 
 use crate::power;
 
 /// A disk and what is on it.
 struct Disk {
-    folder: Folder,
+    folder: PathBuf,
     library: PathBuf,
 }
 
 impl Disk {
     fn new() -> Self {
-        let folder = Folder::new();
+        let folder = folder();
         let library = power::build("disk.c", &folder);
         Self { folder, library }
     }
 
     fn broker(&self) -> Broker {
-        let store = self.folder.path().join("store");
+        let store = self.folder.join("store");
         let environment = [
             ("LD_PRELOAD", self.library.as_os_str()),
-            ("WEIR_DISK", self.folder.path().as_os_str()),
+            ("WEIR_DISK", self.folder.as_os_str()),
         ];
         Broker::start_in(&format!("[store]\npath = {store:?}\n"), &environment)
     }
 
     fn is_now(&self, state: &str) {
-        File::create(self.folder.path().join(state)).expect("a file");
+        File::create(self.folder.join(state)).expect("a file");
     }
 
     fn is_no_longer(&self, state: &str) {
-        fs::remove_file(self.folder.path().join(state)).expect("it was");
+        fs::remove_file(self.folder.join(state)).expect("it was");
     }
 }
 

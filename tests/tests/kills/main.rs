@@ -13,9 +13,10 @@ mod power;
 
 use clients::{Publisher, Subscriber};
 use std::ffi::OsStr;
+use std::path::Path;
 use std::time::Duration;
 use weir_codec::Qos;
-use weir_tests::{Broker, Folder};
+use weir_tests::{Broker, folder};
 
 /// A publisher and a subscriber of each.
 const EACH: [Qos; 2] = [Qos::AtLeastOnce, Qos::ExactlyOnce];
@@ -85,7 +86,7 @@ struct Victim<'a> {
     shards: u16,
     /// What stands in `[store]` besides the path.
     store: &'a str,
-    folder: &'a Folder,
+    folder: &'a Path,
     environment: &'a [(&'a str, &'a OsStr)],
 }
 
@@ -109,7 +110,7 @@ impl Victim<'_> {
     }
 
     fn start(&self) -> Broker {
-        let (shards, path, store) = (self.shards, self.folder.path(), self.store);
+        let (shards, path, store) = (self.shards, self.folder, self.store);
         let config = format!("shards = {shards}\n[store]\npath = {path:?}\n{store}");
         Broker::start_in(&config, self.environment)
     }
@@ -125,7 +126,7 @@ fn kills(unless_told: u32) -> u32 {
 
 #[tokio::test]
 async fn what_was_acknowledged_survives_kill_9() {
-    let folder = Folder::new();
+    let folder = folder();
     let victim = Victim {
         shards: 1,
         store: "",
@@ -137,7 +138,7 @@ async fn what_was_acknowledged_survives_kill_9() {
 
 #[tokio::test]
 async fn what_was_acknowledged_survives_kill_9_across_shards() {
-    let folder = Folder::new();
+    let folder = folder();
     let victim = Victim {
         shards: 3,
         store: "",
@@ -150,7 +151,7 @@ async fn what_was_acknowledged_survives_kill_9_across_shards() {
 
 #[tokio::test]
 async fn an_interval_between_syncs_survives_kill_9_too() {
-    let folder = Folder::new();
+    let folder = folder();
     let victim = Victim {
         shards: 1,
         store: "durability = \"interval\"\n",
@@ -162,7 +163,7 @@ async fn an_interval_between_syncs_survives_kill_9_too() {
 
 #[tokio::test]
 async fn what_was_acknowledged_survives_a_power_cut() {
-    let folder = Folder::new();
+    let folder = folder();
     let library = power::library(&folder);
     let victim = Victim {
         shards: 1,
@@ -175,7 +176,7 @@ async fn what_was_acknowledged_survives_a_power_cut() {
 
 #[tokio::test]
 async fn qos_2_across_shards_survives_a_power_cut() {
-    let folder = Folder::new();
+    let folder = folder();
     let library = power::library(&folder);
     let victim = Victim {
         shards: 3,
@@ -189,7 +190,7 @@ async fn qos_2_across_shards_survives_a_power_cut() {
 /// The proof that the tests above can fail: the same with a broker that does not wait for the sync.
 #[tokio::test]
 async fn a_missing_sync_is_found_out() {
-    let folder = Folder::new();
+    let folder = folder();
     let library = power::library(&folder);
     let victim = Victim {
         shards: 1,

@@ -7,18 +7,16 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use weir_tests::Folder;
-
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kills");
 
 /// The library that drops what was not synced.
-pub(crate) fn library(folder: &Folder) -> PathBuf {
+pub(crate) fn library(folder: &Path) -> PathBuf {
     build("unsynced.c", folder)
 }
 
 /// A library in a shared object of its own, gone with `folder`.
-pub(crate) fn build(source: &str, folder: &Folder) -> PathBuf {
-    let library = folder.path().join(source).with_extension("so");
+pub(crate) fn build(source: &str, folder: &Path) -> PathBuf {
+    let library = folder.join(source).with_extension("so");
     let built = Command::new("cc")
         .args(["-shared", "-fPIC", "-O1", "-o"])
         .arg(&library)
@@ -30,9 +28,9 @@ pub(crate) fn build(source: &str, folder: &Folder) -> PathBuf {
 }
 
 /// What makes a broker lose what it has not synced when it is killed.
-pub(crate) fn environment<'a>(library: &'a Path, folder: &'a Folder) -> [(&'a str, &'a OsStr); 2] {
+pub(crate) fn environment<'a>(library: &'a Path, folder: &'a Path) -> [(&'a str, &'a OsStr); 2] {
     [
         ("LD_PRELOAD", library.as_os_str()),
-        ("WEIR_UNSYNCED", folder.path().as_os_str()),
+        ("WEIR_UNSYNCED", folder.as_os_str()),
     ]
 }

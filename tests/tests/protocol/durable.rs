@@ -4,20 +4,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use weir_codec::{Connect, Packet, Property, Publish, Qos, Version};
 use weir_tests::packets::{connect, lasting, properties, publish, will};
-use weir_tests::{Broker, Client, Folder, PATIENCE, weir};
+use weir_tests::{Broker, Client, PATIENCE, folder, weir};
 
-fn keeping(folder: &Folder) -> Broker {
-    Broker::start_with(&format!("[store]\npath = {:?}\n", folder.path()))
+fn keeping(folder: &Path) -> Broker {
+    Broker::start_with(&format!("[store]\npath = {:?}\n", &folder))
 }
 
 #[tokio::test]
 async fn what_was_acknowledged_survives_a_kill() {
-    let folder = Folder::new();
+    let folder = folder();
     for version in Version::ALL {
         let broker = keeping(&folder);
         let id = format!("kept{}", version.level());
@@ -51,7 +52,7 @@ async fn what_was_acknowledged_survives_a_kill() {
 
 #[tokio::test]
 async fn retained_messages_survive_a_kill_and_an_orderly_end() {
-    let folder = Folder::new();
+    let folder = folder();
     let broker = keeping(&folder);
     let mut publisher = Client::v5(&broker, "publisher").await;
     for (topic, payload) in [("r/1", "one"), ("r/2", "two"), ("r/1", "un"), ("r/2", "")] {
@@ -77,8 +78,8 @@ async fn retained_messages_survive_a_kill_and_an_orderly_end() {
 #[tokio::test]
 async fn what_an_orderly_end_leads_to_lasts_on_every_shard() {
     const EACH: usize = 12;
-    let folder = Folder::new();
-    let config = format!("shards = 3\n[store]\npath = {:?}\n", folder.path());
+    let folder = folder();
+    let config = format!("shards = 3\n[store]\npath = {:?}\n", &folder);
     let mut broker = Broker::start_with(&config);
     for n in 0..EACH {
         let id = format!("reader{n}");
@@ -126,7 +127,7 @@ fn retained(topic: &str, payload: &str) -> Packet {
 
 #[tokio::test]
 async fn a_session_without_expiry_does_not_survive() {
-    let folder = Folder::new();
+    let folder = folder();
     let broker = keeping(&folder);
     let mut passing = Client::v5(&broker, "passing").await;
     passing.subscribe("t", Qos::AtLeastOnce).await;
@@ -142,7 +143,7 @@ async fn a_session_without_expiry_does_not_survive() {
 
 #[tokio::test]
 async fn a_session_expires_while_the_broker_is_down() {
-    let folder = Folder::new();
+    let folder = folder();
     let short = Connect {
         properties: properties([Property::SessionExpiryInterval(1)]),
         ..lasting(Version::V5, "short")
@@ -160,11 +161,11 @@ async fn a_session_expires_while_the_broker_is_down() {
 
 #[tokio::test]
 async fn a_second_broker_on_the_same_folder_is_refused() {
-    let folder = Folder::new();
+    let folder = folder();
     let _first = keeping(&folder);
     let mut second = Command::new(weir())
         .args(["run", "--listen", "127.0.0.1:0", "--data-dir"])
-        .arg(folder.path())
+        .arg(&folder)
         .stderr(Stdio::piped())
         .spawn()
         .expect("weir runs");
@@ -182,11 +183,8 @@ async fn a_second_broker_on_the_same_folder_is_refused() {
 
 #[tokio::test]
 async fn durability_memory_keeps_nothing() {
-    let folder = Folder::new();
-    let config = format!(
-        "[store]\npath = {:?}\ndurability = \"memory\"\n",
-        folder.path()
-    );
+    let folder = folder();
+    let config = format!("[store]\npath = {:?}\ndurability = \"memory\"\n", &folder);
     let broker = Broker::start_with(&config);
     let mut client = Client::connect(&broker, lasting(Version::V5, "c")).await;
     client.subscribe("t", Qos::AtLeastOnce).await;
@@ -194,5 +192,5 @@ async fn durability_memory_keeps_nothing() {
     let broker = Broker::start_with(&config);
     let client = Client::connect(&broker, lasting(Version::V5, "c")).await;
     assert!(!client.connack().session_present);
-    assert_eq!(folder.path().read_dir().expect("a folder").count(), 0);
+    assert_eq!(folder.read_dir().expect("a folder").count(), 0);
 }
