@@ -392,14 +392,12 @@ fn parse_close(payload: &[u8]) -> Result<PeerClose, Violation> {
 
 /// Applies the mask and turns it, so that it fits the byte that follows.
 fn unmask(piece: &mut [u8], mask: &mut [u8; 4]) {
-    let word = u64::from_ne_bytes([
-        mask[0], mask[1], mask[2], mask[3], mask[0], mask[1], mask[2], mask[3],
-    ]);
-    let (words, rest) = piece.as_chunks_mut::<8>();
-    for chunk in words {
-        *chunk = (u64::from_ne_bytes(*chunk) ^ word).to_ne_bytes();
+    // In words of the mask's own size: the compiler then takes registers as wide as there are.
+    let (words, rest) = piece.as_chunks_mut::<4>();
+    for word in words {
+        *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(*mask)).to_ne_bytes();
     }
-    for (byte, key) in rest.iter_mut().zip(mask.iter().cycle()) {
+    for (byte, key) in rest.iter_mut().zip(&*mask) {
         *byte ^= key;
     }
     mask.rotate_left(piece.len() % 4);

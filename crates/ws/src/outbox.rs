@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use smallvec::SmallVec;
 use tokio::io::AsyncWrite;
 
 /// A piece of at least this size is linked: below, copying is cheaper than another entry of the vector.
@@ -215,12 +216,9 @@ where
         pieces.for_each(|piece| rest.put_slice(piece));
         return stream.poll_write(cx, &room[..len]);
     }
-    let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
-    let filled = slices.iter_mut().zip(pieces);
-    let count = filled
-        .map(|(slice, piece)| *slice = IoSlice::new(piece))
-        .count();
-    stream.poll_write_vectored(cx, &slices[..count])
+    let mut slices = SmallVec::<[_; SLICES_PER_WRITE]>::new();
+    slices.extend(pieces.take(SLICES_PER_WRITE).map(IoSlice::new));
+    stream.poll_write_vectored(cx, &slices)
 }
 
 impl io::Write for Outbox {
