@@ -131,18 +131,29 @@ impl Decoder {
         decoded
     }
 
-    /// Shows the packets that come next and only go on with `topic`, as far as they lie whole in one piece: the first of them,
-    /// as many as `takes` says, are done with, the others still come next. Returns how many were taken. So packets that go
-    /// on with a topic need not be looked at in full.
+    /// Whether there is something that was not looked at for packets yet.
     #[inline]
-    pub fn next_run(&mut self, topic: &TopicName, takes: impl FnOnce(Run<'_>) -> usize) -> usize {
-        let Some(run) = self.run(topic) else {
-            return 0;
-        };
-        let taken = takes(run);
-        let taken_bytes = run.first(taken).bytes().len();
-        self.current.advance(taken_bytes);
-        taken
+    pub fn has_unread(&self) -> bool {
+        !self.current.is_empty() || !self.pushed.is_empty()
+    }
+
+    /// The packets that come next and only go on with `topic`, as far as they lie whole in one piece; `None`: there are none.
+    /// So they need not be looked at in full. Whoever took some of them [says so](Decoder::skip); all others still come
+    /// next. What else comes, or is wrong with it, [`Decoder::next_packet`] finds out.
+    #[inline]
+    pub fn run(&self, topic: &TopicName) -> Option<Run<'_>> {
+        if !self.gathered.is_empty() || self.expects == Expects::Connect {
+            return None;
+        }
+        let max_packet_bytes = usize::try_from(self.max_packet_bytes).ok()?;
+        let run = Run::of(&self.current, topic, self.version?, max_packet_bytes);
+        (!run.is_empty()).then_some(run)
+    }
+
+    /// So many bytes at the front of the [run](Decoder::run) that comes next are done with.
+    #[inline]
+    pub fn skip(&mut self, run_bytes: usize) {
+        self.current.advance(run_bytes.min(self.current.len()));
     }
 
     /// Shows the PUBACKs that come next, as far as they lie in one piece and say nothing but which: the first of them, as many
@@ -165,18 +176,6 @@ impl Decoder {
     pub fn buffered_bytes(&self) -> usize {
         let pushed: usize = self.pushed.iter().map(Bytes::len).sum();
         self.gathered.len() + self.current.len() + pushed
-    }
-
-    /// The packets at the front that go on with `topic`; `None`: there are none. Whatever else comes next, or is wrong with it,
-    /// [`Decoder::next_packet`] finds out.
-    #[inline]
-    fn run(&self, topic: &TopicName) -> Option<Run<'_>> {
-        if !self.gathered.is_empty() || self.expects == Expects::Connect {
-            return None;
-        }
-        let max_packet_bytes = usize::try_from(self.max_packet_bytes).ok()?;
-        let run = Run::of(&self.current, topic, self.version?, max_packet_bytes);
-        (!run.is_empty()).then_some(run)
     }
 
     /// The next packet if it acknowledges and says nothing but which, as nearly all that do: it need not be cut out.

@@ -54,14 +54,26 @@ impl<'a> Run<'a> {
         let is_v5 = version.is_v5();
         let head_bytes = 2 + topic.len() + usize::from(is_v5);
         let (mut len, mut packets, mut largest_bytes) = (0, 0, 0);
-        while let Some((head, packet)) = bytes.get(len..).and_then(|rest| front(rest, head_bytes)) {
-            let packet_bytes = packet.bytes.len();
-            if !names_only(head, topic, is_v5) || packet_bytes > max_packet_bytes {
-                break;
+        // The last one that was not as long as the one before it.
+        let mut model: &[u8] = &[];
+        let mut model_head: &[u8] = &[];
+        while let Some(rest) = bytes.get(len..)
+            && !rest.is_empty()
+        {
+            if !is_alike(rest, model_head, model.len()) {
+                let Some((head, packet)) = front(rest, head_bytes) else {
+                    break;
+                };
+                let packet_bytes = packet.bytes.len();
+                if !names_only(head, topic, is_v5) || packet_bytes > max_packet_bytes {
+                    break;
+                }
+                largest_bytes = largest_bytes.max(packet_bytes);
+                model = packet.bytes;
+                model_head = packet.head();
             }
-            len += packet_bytes;
+            len += model.len();
             packets += 1;
-            largest_bytes = largest_bytes.max(packet_bytes);
         }
         Self {
             bytes: bytes.get(..len).unwrap_or_default(),
@@ -177,6 +189,24 @@ impl KeptRun {
     }
 }
 
+impl<'a> RunPacket<'a> {
+    /// What stands before its payload.
+    fn head(&self) -> &'a [u8] {
+        let head_bytes = self.bytes.len() - self.payload.len();
+        self.bytes.get(..head_bytes).unwrap_or_default()
+    }
+}
+
+/// Whether the packet at the front of `bytes` is whole and begins up to its payload as one of so many bytes does: then it is as
+/// long and says the same.
+#[inline]
+fn is_alike(bytes: &[u8], head: &[u8], packet_bytes: usize) -> bool {
+    let [_, length, ..] = head else {
+        return false;
+    };
+    bytes.len() >= packet_bytes && bytes.get(1) == Some(length) && bytes.starts_with(head)
+}
+
 /// The packet at the front of `bytes`, if it may belong to a run, and what stands in it before its payload.
 #[inline]
 fn front(bytes: &[u8], head_bytes: usize) -> Option<(&[u8], RunPacket<'_>)> {
@@ -240,6 +270,20 @@ mod tests {
             let run = run(&bytes, Version::V3_1_1);
             assert_eq!((run.len(), run.bytes()), (3, &plain[..]), "{other:?}");
             assert_eq!(payloads(&run), b"pqr");
+        }
+    }
+
+    #[test]
+    fn packets_of_one_length_are_looked_at_one_by_one() {
+        let alike = b"\x30\x04\x00\x01ap\x30\x04\x00\x01aq\x30\x04\x00\x01ar";
+        for other in [
+            &b"\x30\x04\x00\x01bs"[..],
+            b"\x32\x04\x00\x01as",
+            b"\x30\x04\x00\x01a",
+        ] {
+            let bytes = [&alike[..], other].concat();
+            let run = run(&bytes, Version::V3_1_1);
+            assert_eq!((run.len(), run.bytes()), (3, &alike[..]), "{other:?}");
         }
     }
 

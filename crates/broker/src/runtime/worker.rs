@@ -247,12 +247,14 @@ impl Worker {
         decoder: &RefCell<Decoder>,
     ) -> bool {
         let taken = {
-            let mut shard = self.shard.borrow_mut();
-            let Some(topic) = shard.encore_topic(key) else {
+            let (mut shard, mut decoder) = (self.shard.borrow_mut(), decoder.borrow_mut());
+            let Some(run) = shard.encore_topic(key).and_then(|it| decoder.run(it)) else {
                 return false;
             };
-            let mut decoder = decoder.borrow_mut();
-            decoder.next_run(&topic, |run| shard.handle_encore(now, key, run))
+            let taken = shard.handle_encore(now, key, run);
+            let taken_bytes = run.first(taken).bytes().len();
+            decoder.skip(taken_bytes);
+            taken
         };
         if taken > 0 {
             self.after(now);

@@ -202,12 +202,12 @@ impl Reader {
         self.decoder.push(self.bytes.clone());
         let key = self.key;
         loop {
-            if let Some(topic) = shard.encore_topic(key) {
-                while self
-                    .decoder
-                    .next_run(&topic, |run| shard.handle_encore(NOW, key, run))
-                    > 0
-                {}
+            while let Some(topic) = shard.encore_topic(key)
+                && let Some(run) = self.decoder.run(topic)
+                && let taken @ 1.. = shard.handle_encore(NOW, key, run)
+            {
+                let taken_bytes = run.first(taken).bytes().len();
+                self.decoder.skip(taken_bytes);
             }
             match self.decoder.next_packet().unwrap() {
                 Some(packet) => handle(shard, key, packet),

@@ -21,9 +21,9 @@ use weir_codec::{Delivery, LINK_BYTES, Properties, Publish, Qos, Run, RunPacket,
 impl Shard {
     /// The topic that this connection has published to last, if it may go on with [`Shard::handle_encore`].
     #[must_use]
-    pub fn encore_topic(&self, connection: ConnectionKey) -> Option<TopicName> {
+    pub fn encore_topic(&self, connection: ConnectionKey) -> Option<&TopicName> {
         let session = self.roster.connections.get(connection)?.session()?;
-        self.roster.encore_of(session).cloned()
+        self.roster.encore_of(session)
     }
 
     /// Takes in the packets at the front of a run of the connection's to its [`Shard::encore_topic`], as [`Shard::handle`]

@@ -251,15 +251,18 @@ impl World<'_> {
     fn take_encore(&mut self, id: LinkId, shard: usize, key: ConnectionKey) -> bool {
         let now = self.instant();
         let engine = &mut self.hosts[shard].shard;
-        let Some(topic) = engine.encore_topic(key) else {
+        let Some(topic) = engine.encore_topic(key).cloned() else {
             return false;
         };
-        let mut payloads = Vec::new();
-        let taken = self.links[id].decoder.next_run(&topic, |run| {
-            let copied = |it: RunPacket<'_>| Bytes::copy_from_slice(it.payload);
-            payloads.extend(run.packets().map(copied));
-            engine.handle_encore(now, key, run)
-        });
+        let decoder = &mut self.links[id].decoder;
+        let Some(run) = decoder.run(&topic) else {
+            return false;
+        };
+        let copied = |it: RunPacket<'_>| Bytes::copy_from_slice(it.payload);
+        let payloads: Vec<_> = run.packets().map(copied).collect();
+        let taken = engine.handle_encore(now, key, run);
+        let taken_bytes = run.first(taken).bytes().len();
+        decoder.skip(taken_bytes);
         for payload in payloads.into_iter().take(taken) {
             let packet = Packet::Publish(Publish {
                 dup: false,

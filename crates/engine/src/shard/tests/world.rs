@@ -363,7 +363,7 @@ impl World {
             return false;
         };
         let is_even = publish.payload.last().is_some_and(|last| last % 2 == 0);
-        let run = Run::of(bytes, &topic, version, bytes.len());
+        let run = Run::of(bytes, topic, version, bytes.len());
         is_even && engine.handle_encore(self.now, key, run) == 1
     }
 
@@ -382,8 +382,11 @@ impl World {
         loop {
             let (now, engine) = (self.now, &mut self.shards[shard]);
             while let Some(topic) = engine.encore_topic(connection)
-                && decoder.next_run(&topic, |run| engine.handle_encore(now, connection, run)) > 0
+                && let Some(run) = decoder.run(topic)
+                && let taken @ 1.. = engine.handle_encore(now, connection, run)
             {
+                let taken_bytes = run.first(taken).bytes().len();
+                decoder.skip(taken_bytes);
             }
             decoder.next_pubacks(|acks| engine.handle_pubacks(now, connection, acks));
             match decoder.next_packet().unwrap() {
