@@ -1,11 +1,10 @@
 //! One shard's thread: the engine's shard, the links of its clients, and the turn.
 //!
 //! A turn: every socket that is ready is read and its packets go through the engine; then, once, everything that became
-//! dirty is flushed, each connection with one WebSocket message and one write, and each other shard gets one batch. The
-//! flush is a task of its own that is woken by the first thing to send: tokio runs it after the tasks that were
-//! ready before.
+//! dirty is flushed, each connection with one WebSocket message and one write, and each other shard gets one batch.
 
 mod entrance;
+mod flush;
 
 use super::Shared;
 use super::authenticate;
@@ -27,9 +26,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
+use tokio::runtime::LocalOptions;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::{JoinSet, LocalSet, spawn_local, unconstrained};
+use tokio::task::{JoinSet, spawn_local, unconstrained};
 use tokio::time::sleep_until;
 use weir_auth::Pending;
 use weir_codec::{Decoder, Output, PIECE_BYTES, Packet, Utf8};
@@ -66,8 +66,9 @@ pub(crate) struct Worker {
     output: RefCell<Output>,
     mailbox: RefCell<Mailbox>,
     pub(super) post: Post,
-    flush: Notify,
-    flush_due: Cell<bool>,
+    flush: flush::Due,
+    /// When the clock was read last.
+    told_at: Cell<Instant>,
     timer: Notify,
     timer_at: Cell<Option<Instant>>,
     /// Woken when the last link is gone.
@@ -91,7 +92,7 @@ pub(crate) struct Worker {
 pub(crate) fn run(start: Start, mailbox: Mailbox) {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
+        .build_local(LocalOptions::default())
     {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -125,8 +126,8 @@ pub(crate) fn run(start: Start, mailbox: Mailbox) {
         links: RefCell::new(SecondaryMap::new()),
         output: RefCell::default(),
         arena: RefCell::new(BytesMut::with_capacity(PIECE_BYTES)),
-        flush: Notify::new(),
-        flush_due: Cell::new(false),
+        flush: flush::Due::default(),
+        told_at: Cell::default(),
         timer: Notify::new(),
         timer_at: Cell::new(None),
         emptied: Notify::new(),
@@ -139,12 +140,12 @@ pub(crate) fn run(start: Start, mailbox: Mailbox) {
         crowd: RefCell::default(),
         heart: RefCell::new(Some(heart)),
     });
-    LocalSet::new().block_on(&runtime, live(worker));
+    runtime.block_on(live(worker));
 }
 
 async fn live(worker: Rc<Worker>) {
     // It writes to however many there are: tokio would stop it, and take their sockets for full.
-    spawn_local(unconstrained(flusher(Rc::clone(&worker))));
+    spawn_local(unconstrained(flush::run(Rc::clone(&worker))));
     spawn_local(sweep::run(Rc::clone(&worker)));
     // What restoring the shard asked of others.
     worker.after(worker.now());
@@ -156,17 +157,6 @@ async fn live(worker: Rc<Worker>) {
     worker.post.flush();
     if let Some(heart) = worker.heart.borrow_mut().take() {
         heart.retire();
-    }
-}
-
-/// Flushes once a turn.
-async fn flusher(worker: Rc<Worker>) {
-    loop {
-        worker.flush.notified().await;
-        worker.flush_due.set(false);
-        worker.flush_all();
-        // Back to the operating system before the next turn, so that whoever is ready is read first.
-        tokio::task::yield_now().await;
     }
 }
 
@@ -189,7 +179,8 @@ async fn alarm(worker: Rc<Worker>) {
 
 impl Worker {
     pub(crate) fn now(&self) -> Instant {
-        self.shared.clock.now()
+        self.told_at.set(self.shared.clock.now());
+        self.told_at.get()
     }
 
     /// Reads what has come from other shards, so that it is older than what a client says next.
@@ -338,39 +329,6 @@ impl Worker {
         self.shared.report(self.index, report);
     }
 
-    /// What there is to send goes out at the end of the turn.
-    fn flush_soon(&self) {
-        if !self.flush_due.replace(true) {
-            self.flush.notify_one();
-        }
-    }
-
-    /// Sends what `link` has to send, if its socket takes it, and carries out what comes of it.
-    pub(crate) fn flush_link(self: &Rc<Self>, now: Instant, link: &Link) {
-        self.send_from(now, link);
-        self.after(now);
-    }
-
-    fn send_from(&self, now: Instant, link: &Link) {
-        if link.is_blocked() {
-            return;
-        }
-        // Taken out, so that nothing is borrowed while others are called.
-        let mut output = self.output.take();
-        self.transmit(now, link.key(), &mut output);
-        add(&self.counted.sent_bytes, output.len());
-        link.send(now, &output, self.shard.borrow().segment());
-        // A large payload would stay until something is sent again.
-        output.clear();
-        self.output.replace(output);
-    }
-
-    /// Takes what the shard has for a client. Other shards and the store are told before the client is.
-    fn transmit(&self, now: Instant, key: ConnectionKey, output: &mut Output) {
-        self.shard.borrow_mut().transmit(now, key, output);
-        self.post.flush();
-    }
-
     /// The link's task is over.
     pub(crate) fn task_ended(&self) {
         self.tasks.set(self.tasks.get() - 1);
@@ -391,7 +349,7 @@ impl Worker {
             self.carry_out(now, effect);
         };
         if is_dirty || self.post.is_waiting() {
-            self.flush_soon();
+            self.flush.soon();
         }
         let armed = self.timer_at.get();
         if next.is_some_and(|next| armed.is_none_or(|armed| next < armed)) {
@@ -465,21 +423,5 @@ impl Worker {
                 lost,
             },
         );
-    }
-
-    fn flush_all(self: &Rc<Self>) {
-        let now = self.now();
-        loop {
-            let dirty = self.shard.borrow_mut().poll_dirty();
-            let Some(key) = dirty else {
-                break;
-            };
-            if let Some(link) = self.links.borrow().get(key) {
-                self.send_from(now, link);
-            }
-        }
-        // The end of a turn makes work for the next one, and may end connections.
-        self.after(now);
-        self.post.flush();
     }
 }

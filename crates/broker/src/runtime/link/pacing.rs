@@ -70,7 +70,12 @@ impl Link {
     }
 
     /// Whether it is not read from now since it sent more than it may. It is not silent, then: it is not listened to.
+    #[inline]
     pub(super) fn rests(&self, worker: &Worker, now: Instant, cx: &mut Context<'_>) -> bool {
+        self.is_measured() && self.rests_as_measured(worker, now, cx)
+    }
+
+    fn rests_as_measured(&self, worker: &Worker, now: Instant, cx: &mut Context<'_>) -> bool {
         let rest = match &mut *self.pace.borrow_mut() {
             Some(pace) => pace.poll_rest(now, cx),
             None => Rest::Done,
