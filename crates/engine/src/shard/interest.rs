@@ -77,9 +77,8 @@ impl Shard {
         }
     }
 
-    /// Takes out all subscriptions of a session that has ended.
+    /// Takes out all subscriptions of a session that has ended. Encores need not be told: they find nobody there.
     pub(super) fn unsubscribe_all(&mut self, key: SessionKey, filters: &mut Filters) {
-        self.roster.end_encores();
         while let Some(id) = filters.pop_own() {
             let is_sole = self.subscriptions.subscribers_by_id(id).len() == 1;
             // Its text is only for others, who are told that nobody here wants it any more.

@@ -87,6 +87,31 @@ fn who_unsubscribes_between_turns_gets_no_more() {
     );
 }
 
+/// With its session.
+#[test]
+fn who_goes_between_turns_gets_no_more() {
+    check_begun(
+        "b> CONNECT v5
+         b< CONNACK
+         b> SUBSCRIBE t
+         b< SUBACK 00
+         p> PUBLISH t ~
+         a< PUBLISH t ~
+         b< PUBLISH t ~
+         a> DISCONNECT
+         p> PUBLISH t ~
+         b< PUBLISH t ~
+         a> CONNECT v5
+         a< CONNACK
+         p> PUBLISH t ~
+         b< PUBLISH t ~
+         a< nothing
+         b! close
+         p> PUBLISH t ~
+         p> PUBLISH t ~",
+    );
+}
+
 #[test]
 fn who_may_not_publish_any_more_does_not() {
     let mut world = World::new(1);
@@ -360,6 +385,26 @@ fn a_client_that_only_goes_on_is_alive() {
          p> PINGREQ
          p< PINGRESP",
     );
+}
+
+/// With the turn that ends then: `r` is found in its second, in which nobody is sent anything before.
+#[test]
+fn a_run_brings_the_time() {
+    let mut world = World::new(1);
+    world.connect("p", "v5");
+    world.connect("a", "v5");
+    world.run("p> PUBLISH r kept retain life=10");
+    world.together(&[
+        "a> SUBSCRIBE n/1",
+        "a> SUBSCRIBE n/2",
+        "a> SUBSCRIBE r",
+        "p> PUBLISH nobody 2",
+        "turn",
+        "wait 1",
+        "p> PUBLISH nobody 2",
+    ]);
+    assert!(world.may_go_on("p"));
+    world.run("a< SUBACK 00\na< SUBACK 00\na< SUBACK 00\na< PUBLISH r kept retain life=9");
 }
 
 /// More publishers than there are places.

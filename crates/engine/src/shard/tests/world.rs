@@ -15,6 +15,7 @@
 //! a! close            the client's transport goes away
 //! a? end text         how the engine ended the connection
 //! wait 5              seconds pass
+//! turn                every shard has one turn, among lines that arrive together
 //! a! stall            its transport takes nothing and answers nothing, until `read`
 //! store stalls        the store answers no more; `works`; `full`, `has room`
 //! store keeps quiet   what is asked back from the store is not answered; `answers`; `is damaged`
@@ -190,6 +191,7 @@ impl World {
             }
             (name, "!") => self.transport(name, rest),
             _ if head == "wait" => self.wait(rest.parse().unwrap()),
+            _ if head == "turn" => drop(self.turn()),
             _ if head == "permissions" => {
                 grant::change_file(rest);
                 for shard in 0..self.shards.len() {
@@ -457,20 +459,7 @@ impl World {
     /// Effects are carried out, mail delivered, and everything transmitted, until nothing moves any more.
     fn settle(&mut self) {
         loop {
-            let mut moved = false;
-            for shard in 0..self.shards.len() {
-                while let Some(effect) = self.shards[shard].poll_effect() {
-                    moved = true;
-                    self.carry_out(shard, effect);
-                }
-                if self.shards[shard].is_dirty() {
-                    while let Some(key) = self.shards[shard].poll_dirty() {
-                        moved |= self.transmit(shard, key);
-                    }
-                }
-                self.turns += 1;
-                moved |= self.shards[shard].is_dirty();
-            }
+            let mut moved = self.turn();
             if let Some((from, to, remote)) = self.mail.pop_front() {
                 moved = true;
                 self.shards[usize::from(to.0)].handle(self.now, Input::Remote { from, remote });
@@ -489,6 +478,25 @@ impl World {
                 return;
             }
         }
+    }
+
+    /// A turn of every shard; returns whether anything came of it.
+    fn turn(&mut self) -> bool {
+        let mut moved = false;
+        for shard in 0..self.shards.len() {
+            while let Some(effect) = self.shards[shard].poll_effect() {
+                moved = true;
+                self.carry_out(shard, effect);
+            }
+            if self.shards[shard].is_dirty() {
+                while let Some(key) = self.shards[shard].poll_dirty() {
+                    moved |= self.transmit(shard, key);
+                }
+            }
+            self.turns += 1;
+            moved |= self.shards[shard].is_dirty();
+        }
+        moved
     }
 
     fn carry_out(&mut self, shard: usize, effect: Effect) {
