@@ -101,7 +101,6 @@ where
         .with_writer(writer)
         .with_ansi(colour);
     match format {
-        LogFormat::Text if colour => Box::new(lines.with_target(false).finish()),
         LogFormat::Text => Box::new(lines.event_format(Line).finish()),
         LogFormat::Json => Box::new(
             lines

@@ -1,9 +1,8 @@
 //! A log line as text: time, level, message, fields.
 //!
-//! It reads as tracing-subscriber's own does without colours, but takes a fraction of the instructions: every connection
-//! writes two lines, and formatting them was a good part of what it cost. With colours somebody reads along, and the library
-//! will do. What must hold: an event is one line, whatever a peer says of itself; strings are quoted, and control
-//! characters of anything else are escaped.
+//! It reads as tracing-subscriber's own does, with and without colours, but takes a fraction of the instructions: every
+//! connection writes two lines, and formatting them was a good part of what it cost. What must hold: an event is one line,
+//! whatever a peer says of itself; strings are quoted, and control characters of anything else are escaped.
 
 use std::fmt::{self, Debug, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,6 +12,10 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 use x509_cert::der::DateTime;
+
+/// How terminals are told to go on: faintly, in italics.
+const FAINT: &str = "2";
+const ITALIC: &str = "3";
 
 /// Writes events as lines of text. There are no spans to be shown.
 pub(super) struct Line;
@@ -29,8 +32,12 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        write_time(&mut out, since.unwrap_or_default())?;
-        out.write_str(padded(*event.metadata().level()))?;
+        styled(&mut out, FAINT, |out| {
+            write_time(out, since.unwrap_or_default())
+        })?;
+        let (colour, level) = padded(*event.metadata().level());
+        out.write_char(' ')?;
+        styled(&mut out, colour, |out| out.write_str(level))?;
         let mut fields = Fields {
             out: &mut out,
             written: Ok(()),
@@ -97,8 +104,23 @@ fn begin(out: &mut Writer<'_>, name: &str) -> fmt::Result {
     if name == "message" {
         return Ok(());
     }
-    out.write_str(name.strip_prefix("r#").unwrap_or(name))?;
-    out.write_char('=')
+    let name = name.strip_prefix("r#").unwrap_or(name);
+    styled(out, ITALIC, |out| out.write_str(name))?;
+    styled(out, FAINT, |out| out.write_char('='))
+}
+
+/// Writes in this style if it is for a terminal.
+fn styled(
+    out: &mut Writer<'_>,
+    style: &str,
+    write: impl FnOnce(&mut Writer<'_>) -> fmt::Result,
+) -> fmt::Result {
+    if !out.has_ansi_escapes() {
+        return write(out);
+    }
+    write!(out, "\x1b[{style}m")?;
+    write(out)?;
+    out.write_str("\x1b[0m")
 }
 
 fn write_quoted(out: &mut Writer<'_>, text: &str) -> fmt::Result {
@@ -115,13 +137,14 @@ fn is_printable(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
-fn padded(level: Level) -> &'static str {
+/// The colour of a level and its name.
+fn padded(level: Level) -> (&'static str, &'static str) {
     match level {
-        Level::ERROR => " ERROR",
-        Level::WARN => "  WARN",
-        Level::INFO => "  INFO",
-        Level::DEBUG => " DEBUG",
-        Level::TRACE => " TRACE",
+        Level::ERROR => ("31", "ERROR"),
+        Level::WARN => ("33", " WARN"),
+        Level::INFO => ("32", " INFO"),
+        Level::DEBUG => ("34", "DEBUG"),
+        Level::TRACE => ("35", "TRACE"),
     }
 }
 
@@ -150,23 +173,28 @@ mod tests {
     use super::super::tests::written_by;
     use super::*;
 
-    /// What the library writes without colours, and what we write, both without the time.
-    fn lines(log: impl Fn()) -> [String; 2] {
+    /// What the library writes, with or without colours, and what we write, both without the time.
+    fn lines(colours: bool, log: impl Fn()) -> [String; 2] {
         let plain = || {
             tracing_subscriber::fmt()
-                .with_ansi(false)
+                .with_max_level(Level::TRACE)
+                .with_ansi(colours)
                 .with_target(false)
         };
         let theirs = written_by(&log, |out| Box::new(plain().with_writer(out).finish()));
         let ours = written_by(&log, |out| {
             Box::new(plain().event_format(Line).with_writer(out).finish())
         });
-        [theirs, ours].map(|text| text.split_once('Z').unwrap().1.to_owned())
+        [theirs, ours].map(|text| {
+            let (time, rest) = text.split_once('Z').unwrap();
+            assert_eq!(time.starts_with("\x1b["), colours);
+            rest.to_owned()
+        })
     }
 
     #[test]
     fn a_line_reads_as_the_library_writes_it() {
-        let [theirs, ours] = lines(|| {
+        let [theirs, ours] = lines(false, || {
             let (absent, r#type) = (None::<&str>, 7_u8);
             let error = std::io::Error::other("it \"broke\"");
             tracing::warn!(
@@ -188,8 +216,22 @@ mod tests {
     }
 
     #[test]
+    fn a_line_for_a_terminal_is_as_colourful_as_the_librarys() {
+        for log in [
+            || tracing::error!(client = "a", "one"),
+            || tracing::warn!(client = "a", "two"),
+            || tracing::info!(client = "a", is_new = true, "three"),
+            || tracing::debug!(client = "a", "four"),
+            || tracing::trace!(client = "a", "five"),
+        ] {
+            let [theirs, ours] = lines(true, log);
+            assert_eq!(theirs, ours);
+        }
+    }
+
+    #[test]
     fn what_is_displayed_stays_on_its_line() {
-        let [_, ours] = lines(|| {
+        let [_, ours] = lines(false, || {
             let error = "one\ntwo\u{7}";
             tracing::error!(%error, "three\r\nfour");
         });
