@@ -4,8 +4,10 @@
 //! permissions ends them all: changes are counted where they are made, and an encore holds while the count is what it was.
 //! Whatever else may have changed is looked at when it goes on.
 //!
-//! Interrupted encores have a bounded number of places, in which the publishers of late displace earlier ones. Forgetting one
-//! costs the next message of its publisher the long way, and nothing else.
+//! Interrupted encores have a bounded number of places. A publisher has one to itself, as long as there are not too many, for
+//! the topic of late. A topic to which it comes back has one of as many others, which are dealt out by a hash; so have the
+//! topics of other shards. Those of late displace earlier ones: forgetting one costs the next message to its topic the long
+//! way, and nothing else. A topic to which nobody comes back is not worth a place: its memory serves the next.
 
 use crate::encore::Encore;
 use crate::id::SessionKey;
@@ -21,8 +23,10 @@ use foldhash::fast::FixedState;
 use slotmap::Key;
 use weir_codec::TopicName;
 
-/// So many publishers may interrupt each other.
-const PLACES: usize = 1024;
+/// So many publishers may interrupt each other, and so many further topics.
+const PUBLISHERS: usize = 1024;
+
+const PLACES: usize = 2 * PUBLISHERS;
 
 /// So many members there may be in all interrupted encores.
 const MEMBERS: usize = 1 << 16;
@@ -36,9 +40,11 @@ pub(crate) struct Repertoire {
     members: usize,
     changes: u64,
     topics: FixedState,
+    /// The further topics that were published to last, by a part of their hashes.
+    candidates: Vec<u32>,
 }
 
-/// Where a publisher's encore is, if it has one.
+/// Where an encore is, if there is one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place(usize);
 
@@ -57,32 +63,34 @@ impl Roster {
             .interrupt(&mut self.dirty, &mut self.connections);
     }
 
-    /// What this session may go on with.
+    /// What this session may go on with: what it published last, or to its first topic if others have published since.
     #[inline]
     pub(crate) fn encore_of(&self, publisher: SessionKey) -> Option<&TopicName> {
-        self.encore_at(Place::of(publisher))?.topic(Some(publisher))
+        self.topic_at(self.place_of(publisher), Some(publisher))
     }
 
     /// Whether the publisher goes on with its last message, or messages of other shards do. If so, what is at hand from now on
     /// is that encore, and it is on.
     #[inline]
     pub(crate) fn resumes(&mut self, publisher: Option<SessionKey>, topic: &TopicName) -> bool {
-        let place = self.repertoire.place(publisher, topic);
-        let encore = self.encore_at(place);
-        let is_of = encore.is_some_and(|it| it.topic(publisher) == Some(topic));
-        is_of && self.resumes_at(place)
+        let (place, is_there) = self.find(publisher, topic);
+        is_there && self.resumes_at(place)
     }
 
     /// The same for a session that goes on with its [topic](Roster::encore_of).
     #[inline]
     pub(crate) fn resumes_of(&mut self, publisher: SessionKey) -> bool {
-        self.encore_of(publisher).is_some() && self.resumes_at(Place::of(publisher))
+        let place = self.place_of(publisher);
+        self.topic_at(place, Some(publisher)).is_some() && self.resumes_at(place)
     }
 
     /// A message goes out which may be the first of several.
     pub(crate) fn begin_encore(&mut self, publisher: Option<SessionKey>, topic: &TopicName) {
         self.interrupt_encore();
-        let place = self.repertoire.place(publisher, topic);
+        let place = match self.find(publisher, topic) {
+            (place, false) if place.is_of_a_topic() => self.repertoire.new_place(publisher, topic),
+            (place, _) => place,
+        };
         self.turn_to(place);
         self.encore.begin();
     }
@@ -104,6 +112,43 @@ impl Roster {
     pub(crate) fn expect_encore(&mut self, publisher: Option<SessionKey>, first: &Message) {
         let changes = self.repertoire.changes;
         self.encore.expect(publisher, first, changes);
+    }
+
+    /// The place of this topic, and whether its encore is there: the publisher's own, unless that has another topic.
+    #[inline]
+    fn find(&self, publisher: Option<SessionKey>, topic: &TopicName) -> (Place, bool) {
+        if let Some(own) = publisher.map(Place::of) {
+            match self.topic_at(own, publisher) {
+                Some(other) if other != topic => {}
+                found => return (own, found.is_some()),
+            }
+        }
+        let place = self.repertoire.place_of_topic(publisher, topic);
+        (place, self.topic_at(place, publisher) == Some(topic))
+    }
+
+    /// Where that is which the publisher may go on with.
+    #[inline]
+    fn place_of(&self, publisher: SessionKey) -> Place {
+        match self.repertoire.at.is_of_a_topic() {
+            true => self.place_at_hand(publisher),
+            false => Place::of(publisher),
+        }
+    }
+
+    /// The same when one of several topics was published to last; not in line, for the sake of those who have one.
+    #[inline(never)]
+    fn place_at_hand(&self, publisher: SessionKey) -> Place {
+        let at = self.repertoire.at;
+        match self.topic_at(at, Some(publisher)) {
+            Some(_) => at,
+            None => Place::of(publisher),
+        }
+    }
+
+    #[inline]
+    fn topic_at(&self, place: Place, publisher: Option<SessionKey>) -> Option<&TopicName> {
+        self.encore_at(place)?.topic(publisher)
     }
 
     #[inline]
@@ -136,11 +181,23 @@ impl Roster {
 }
 
 impl Repertoire {
-    #[inline]
-    fn place(&self, publisher: Option<SessionKey>, topic: &TopicName) -> Place {
-        match publisher {
-            Some(publisher) => Place::of(publisher),
-            None => Place(self.topics.hash_one(topic) as usize % PLACES),
+    fn place_of_topic(&self, publisher: Option<SessionKey>, topic: &TopicName) -> Place {
+        Place::of_topic(self.topics.hash_one((publisher, topic)))
+    }
+
+    /// The place of a further topic: a publisher's own, unless it has come back to it before others that would have the same.
+    fn new_place(&mut self, publisher: Option<SessionKey>, topic: &TopicName) -> Place {
+        let hash = self.topics.hash_one((publisher, topic));
+        let place = Place::of_topic(hash);
+        let Some(publisher) = publisher else {
+            return place;
+        };
+        self.candidates.resize(PUBLISHERS, 0);
+        let part = (hash >> 32) as u32;
+        let last = self.candidates.get_mut(place.0 - PUBLISHERS);
+        match last.is_some_and(|last| mem::replace(last, part) == part) {
+            true => place,
+            false => Place::of(publisher),
         }
     }
 
@@ -182,9 +239,18 @@ impl Repertoire {
 }
 
 impl Place {
+    fn of_topic(hash: u64) -> Self {
+        Self(PUBLISHERS + hash as usize % PUBLISHERS)
+    }
+
+    #[inline]
+    fn is_of_a_topic(self) -> bool {
+        self.0 >= PUBLISHERS
+    }
+
     #[inline]
     fn of(publisher: SessionKey) -> Self {
-        Self(publisher.data().as_ffi() as u32 as usize % PLACES)
+        Self(publisher.data().as_ffi() as u32 as usize % PUBLISHERS)
     }
 }
 
@@ -236,6 +302,29 @@ mod tests {
         );
         repertoire.exchange(&mut encore(MEMBERS + 1, 0), Place(7));
         assert_eq!(interrupted(&repertoire), (0, 0));
+    }
+
+    #[test]
+    fn a_further_topic_has_a_place_once_it_comes_again() {
+        let mut repertoire = Repertoire::default();
+        let publisher = Some(SessionKey::default());
+        let topics = (0..).map(|n| TopicName::try_from(alloc::format!("{n}").as_str()).unwrap());
+        let place_of = |topic: &TopicName| repertoire.place_of_topic(publisher, topic);
+        let mut alike = topics.filter(|it| place_of(it) == Place(PUBLISHERS));
+        let [one, other] = [alike.next().unwrap(), alike.next().unwrap()];
+        drop(alike);
+        for (topic, has_place) in [
+            (&one, false),
+            (&other, false),
+            (&one, false),
+            (&one, true),
+            (&one, true),
+            (&other, false),
+        ] {
+            let place = repertoire.new_place(publisher, topic);
+            assert_eq!(place.is_of_a_topic(), has_place);
+        }
+        assert!(repertoire.new_place(None, &one).is_of_a_topic());
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) type Part = Box<dyn FnMut()>;
 pub(crate) type Entry = (&'static str, u64, fn() -> Part);
 
 /// Every part.
-pub(crate) const PARTS: [Entry; 15] = [
+pub(crate) const PARTS: [Entry; 18] = [
     ("decode a PUBLISH", BATCH, decode),
     ("route one of 10,000 filters", 1, route),
     ("encode a PUBLISH", 1, encode),
@@ -38,6 +38,15 @@ pub(crate) const PARTS: [Entry; 15] = [
     ("deliver what waited", SUBSCRIBERS * WAITING, catch_up),
     ("deliver to one", BATCH, || fan_out_to(1, Qos::AtMostOnce)),
     ("from bytes to one", BATCH, || from_bytes(1, TOPIC)),
+    ("from bytes, two topics in turn", BATCH, || {
+        alternating(&[0, 1].repeat(BATCH as usize / 2))
+    }),
+    ("one a read, two topics in turn", BATCH, || {
+        one_by_one(&[0, 1].repeat(BATCH as usize / 2))
+    }),
+    ("one a read, one topic", BATCH, || {
+        one_by_one(&[0].repeat(BATCH as usize))
+    }),
     ("from bytes to a group", BATCH, || {
         from_bytes(SUBSCRIBERS, "$share/s/bench/0000")
     }),
@@ -100,6 +109,47 @@ fn from_bytes(subscribers: u64, filter: &str) -> Part {
         reader.read(&mut hub.shard);
         assert_eq!(hub.flush(), subscribers.min(BATCH));
     })
+}
+
+/// A turn in which a client's read brings messages to these topics, each of which somebody else has.
+fn alternating(topics: &[u64]) -> Part {
+    let (mut hub, key) = of_two();
+    let mut reader = Reader::of(key, topics.iter().map(|n| pair(*n)));
+    Box::new(move || {
+        reader.read(&mut hub.shard);
+        assert_eq!(hub.flush(), 2);
+    })
+}
+
+/// The same with a read and a turn for each.
+fn one_by_one(topics: &[u64]) -> Part {
+    let (mut hub, key) = of_two();
+    let topics = topics.iter();
+    let mut readers: Vec<_> = topics
+        .map(|n| Reader::of(key, [pair(*n)].into_iter()))
+        .collect();
+    Box::new(move || {
+        for reader in &mut readers {
+            reader.read(&mut hub.shard);
+            assert_eq!(hub.flush(), 1);
+        }
+    })
+}
+
+/// A publisher and two topics that somebody has.
+fn of_two() -> (Hub, ConnectionKey) {
+    let mut hub = Hub::new(0, Qos::AtMostOnce, TOPIC);
+    for n in 0..2 {
+        let key = join(&mut hub.shard, &format!("sub{n}"));
+        handle(
+            &mut hub.shard,
+            key,
+            subscribe(&pair(n), SubscriptionOptions::default()),
+        );
+    }
+    hub.flush();
+    let key = hub.publisher;
+    (hub, key)
 }
 
 /// A client that comes, subscribes to something of its own and goes, among others who stay.
@@ -183,14 +233,20 @@ struct Reader {
 
 impl Reader {
     fn new(key: ConnectionKey, topic: &str, messages: u64) -> Self {
+        Self::of(key, (0..messages).map(|_| topic.to_owned()))
+    }
+
+    fn of(key: ConnectionKey, topics: impl Iterator<Item = String>) -> Self {
         let mut decoder = Decoder::server(1 << 20);
         decoder.push(encoded(&[connect("publisher")]));
         assert!(decoder.next_packet().unwrap().is_some());
-        let message = Publish {
-            topic: Some(TopicName::try_from(topic).unwrap()),
-            ..publish(Qos::AtMostOnce)
-        };
-        let bytes = encoded(&vec![Packet::Publish(message); messages as usize]);
+        let messages = topics.map(|topic| {
+            Packet::Publish(Publish {
+                topic: Some(TopicName::try_from(topic.as_str()).unwrap()),
+                ..publish(Qos::AtMostOnce)
+            })
+        });
+        let bytes = encoded(&messages.collect::<Vec<_>>());
         Self {
             key,
             decoder,

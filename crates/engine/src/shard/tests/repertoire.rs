@@ -54,6 +54,45 @@ fn an_encore_goes_on_in_the_next_turn_and_after_others() {
     }
 }
 
+/// From the third time on it goes on with either.
+#[test]
+fn a_publisher_goes_on_with_several_topics_in_turn() {
+    let mut world = World::new(1);
+    for name in ["p", "a", "b", "c"] {
+        world.connect(name, "v5");
+    }
+    for (name, filter) in [("a", "t sid=1"), ("b", "u sid=2"), ("c", "+")] {
+        world.subscribe(name, filter);
+    }
+    for payload in ["x", "y", "2", "x", "2", "y"] {
+        for (topic, name, id) in [("t", "a", 1), ("u", "b", 2)] {
+            world.run(&format!(
+                "p> PUBLISH {topic} {payload}
+                 {name}< PUBLISH {topic} {payload} sid={id}
+                 c< PUBLISH {topic} {payload}"
+            ));
+        }
+        let both = ["t", "u", "u", "t", "t", "u"];
+        world.in_one_read("p", &both.map(|topic| format!("PUBLISH {topic} {payload}")));
+        assert!(world.may_go_on("p"));
+        for topic in both {
+            world.run_step(&format!("c< PUBLISH {topic} {payload}"));
+        }
+        assert_eq!(["a", "b"].map(|name| world.take_received(name)), [3, 3]);
+    }
+    world.run("a> UNSUBSCRIBE t\na< UNSUBACK 00\nb> SUBSCRIBE t\nb< SUBACK 00");
+    for payload in ["2", "x", "2"] {
+        world.run(&format!(
+            "p> PUBLISH t {payload}
+             b< PUBLISH t {payload}
+             c< PUBLISH t {payload}
+             p> PUBLISH u {payload}
+             b< PUBLISH u {payload} sid=2
+             c< PUBLISH u {payload}"
+        ));
+    }
+}
+
 #[test]
 fn who_subscribes_between_turns_gets_the_next() {
     check_begun(
