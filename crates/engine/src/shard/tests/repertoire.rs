@@ -6,6 +6,7 @@
 use super::world::World;
 use crate::Settings;
 use std::format;
+use std::string::String;
 
 fn check(script: &str) {
     check_with(&[1], &Settings::default(), script);
@@ -20,26 +21,28 @@ fn check_with(shards: &[u16], settings: &Settings, script: &str) {
     }
 }
 
-/// `p` publishes, `a` has `t`, and `p` has begun.
-const BEGUN: &str = "
-    p> CONNECT v5
-    p< CONNACK
-    a> CONNECT v5
-    a< CONNACK
-    a> SUBSCRIBE t
-    a< SUBACK 00
-    p> PUBLISH t ~
-    a< PUBLISH t ~
-";
+/// `a`, who connects so, has `t`, and `p` has begun to publish to it.
+fn begun(connect: &str) -> String {
+    format!(
+        "p> CONNECT v5
+         p< CONNACK
+         a> CONNECT {connect}
+         a< CONNACK
+         a> SUBSCRIBE t
+         a< SUBACK 00
+         p> PUBLISH t ~
+         a< PUBLISH t ~\n"
+    )
+}
 
-fn check_begun(script: &str) {
-    check(&[BEGUN, script].concat());
+fn check_begun(connect: &str, script: &str) {
+    check(&[&begun(connect), script].concat());
 }
 
 #[test]
 fn an_encore_goes_on_in_the_next_turn_and_after_others() {
     let mut world = World::new(1);
-    world.run(BEGUN);
+    world.run(&begun("v5"));
     world.run("q> CONNECT v4\nq< CONNACK\na> SUBSCRIBE u/#\na< SUBACK 00");
     assert!(
         !world.may_go_on("p"),
@@ -96,6 +99,7 @@ fn a_publisher_goes_on_with_several_topics_in_turn() {
 #[test]
 fn who_subscribes_between_turns_gets_the_next() {
     check_begun(
+        "v5",
         "b> CONNECT v5
          b< CONNACK
          b> SUBSCRIBE +
@@ -109,6 +113,7 @@ fn who_subscribes_between_turns_gets_the_next() {
 #[test]
 fn who_subscribes_anew_gets_the_next_in_the_new_way() {
     check_begun(
+        "v5",
         "a> SUBSCRIBE t sid=7
          a< SUBACK 00
          p> PUBLISH t ~
@@ -119,6 +124,7 @@ fn who_subscribes_anew_gets_the_next_in_the_new_way() {
 #[test]
 fn who_unsubscribes_between_turns_gets_no_more() {
     check_begun(
+        "v5",
         "a> UNSUBSCRIBE t
          a< UNSUBACK 00
          p> PUBLISH t ~
@@ -130,6 +136,7 @@ fn who_unsubscribes_between_turns_gets_no_more() {
 #[test]
 fn who_goes_between_turns_gets_no_more() {
     check_begun(
+        "v5",
         "b> CONNECT v5
          b< CONNACK
          b> SUBSCRIBE t
@@ -155,7 +162,8 @@ fn who_goes_between_turns_gets_no_more() {
 fn who_may_not_publish_any_more_does_not() {
     let mut world = World::new(1);
     world.run("permissions all\np> CONNECT v5 user-name=file\np< CONNACK");
-    world.run("a> CONNECT v5\na< CONNACK\na> SUBSCRIBE t\na< SUBACK 00");
+    world.connect("a", "v5");
+    world.subscribe("a", "t");
     world.run("p> PUBLISH t 2\na< PUBLISH t 2\npermissions u\np> PUBLISH t 2\na< nothing");
     assert_eq!(world.take_reports().len(), 1);
     world.run("permissions all");
@@ -229,16 +237,9 @@ fn interest_of_other_shards_counts_from_the_next_message() {
 
 #[test]
 fn a_connection_that_takes_over_takes_over() {
-    check(
-        "p> CONNECT v5
-         p< CONNACK
-         a> CONNECT v5 expiry=100
-         a< CONNACK
-         a> SUBSCRIBE t
-         a< SUBACK 00
-         p> PUBLISH t ~
-         a< PUBLISH t ~
-         a> CONNECT v4 dirty
+    check_begun(
+        "v5 expiry=100",
+        "a> CONNECT v4 dirty
          a'< DISCONNECT 0x8e
          a< CONNACK present
          p> PUBLISH t ~
@@ -268,16 +269,9 @@ fn who_had_to_be_asked_again_joins_the_others_with_the_next() {
 /// Its transport is still there, and its session.
 #[test]
 fn nothing_follows_a_disconnect() {
-    check(
-        "p> CONNECT v5
-         p< CONNACK
-         a> CONNECT v5 keep=2 expiry=100 lingers
-         a< CONNACK
-         a> SUBSCRIBE t
-         a< SUBACK 00
-         p> PUBLISH t ~
-         a< PUBLISH t ~
-         wait 3
+    check_begun(
+        "v5 keep=2 expiry=100 lingers",
+        "wait 3
          a< DISCONNECT 0x8d
          p> PUBLISH t ~
          a< nothing",
