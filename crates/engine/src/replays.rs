@@ -4,7 +4,8 @@
 //! has more of them waiting than it may have subscriptions loses one: the new replay of a filter then takes the place
 //! of its earlier ones, so that there are never more than that.
 //!
-//! Messages that go out with QoS 0, which is nearly all, are copied from where they are kept straight into the output.
+//! Messages that go out with QoS 0, which is nearly all, are copied from where they are kept straight into the output, and
+//! those that lie beside each other at once.
 
 use crate::cast::Cast;
 use crate::id::{ConnectionKey, SessionKey};
@@ -17,9 +18,10 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 use weir_codec::{Qos, TopicFilter};
+use weir_router::Contents;
 
 /// Steps of replays in one turn, of all together.
-const REPLAY_STEPS: usize = 2;
+const REPLAY_STEPS: usize = 4;
 
 /// One session's replays, by filter and then in the order in which they were asked for.
 #[derive(Debug, Default)]
@@ -116,9 +118,19 @@ impl Roster {
             return false;
         };
         let subscription = replay.subscription;
+        let mut together: Option<Contents<'_>> = None;
         let progress = retained.page(&place.0, &mut replay, now, |message| {
-            self.give_retained(key, to, &subscription, message, now)
+            let qos = message.qos().min(subscription.qos);
+            if qos == Qos::AtMostOnce
+                && let (Some(packets), Some(packet)) = (&mut together, message.packet())
+                && packets.join(packet)
+            {
+                return ControlFlow::Continue(());
+            }
+            self.put_retained(key, together.take());
+            self.give_retained((key, to), &subscription, message, &mut together)
         });
+        self.put_retained(key, together);
         if progress != Progress::Done
             && let Some(session) = self.sessions.get_mut(to)
         {
@@ -127,15 +139,15 @@ impl Roster {
         progress != Progress::HeldUp
     }
 
-    /// Sends a retained message for a new subscription, if window and socket have room.
+    /// Sends a retained message for a new subscription, if window and socket have room; or leaves it in `together`, for
+    /// others to be sent with it.
     #[inline]
-    fn give_retained(
+    fn give_retained<'r>(
         &mut self,
-        key: ConnectionKey,
-        to: SessionKey,
+        (key, to): (ConnectionKey, SessionKey),
         subscription: &Subscription,
-        message: KeptMessage<'_>,
-        now: Instant,
+        message: KeptMessage<'r>,
+        together: &mut Option<Contents<'r>>,
     ) -> ControlFlow<()> {
         let (Some(session), Some(connection)) =
             (self.sessions.get_mut(to), self.connections.get_mut(key))
@@ -152,7 +164,7 @@ impl Roster {
         let is_plain = qos == Qos::AtMostOnce && !session.queue.has_missed();
         if !is_plain || fault!(DeliveredAboveGranted) {
             if let Some(message) = message.to_message() {
-                let mut cast = Cast::kept(message, now);
+                let mut cast = Cast::kept(message, self.now);
                 // [MQTT3-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
                 let identifiers = subscription.identifiers();
                 self.deliver(to, subscription, identifiers, true, &mut cast);
@@ -160,12 +172,30 @@ impl Roster {
             return ControlFlow::Continue(());
         }
         let may_receive = |topic| session.may_receive(&topic);
-        if !session.checks_deliveries || message.topic_name().is_some_and(may_receive) {
-            // Not before: who is marked without need is handed out, and comes back here at once.
-            self.dirty.mark(key, connection);
-            let sent = publish_alone(connection, &message, subscription.identifiers(), now);
-            count(&mut self.stats, sent);
+        if session.checks_deliveries && !message.topic_name().is_some_and(may_receive) {
+            return ControlFlow::Continue(());
+        }
+        // Not before: who is marked without need is handed out, and comes back here at once.
+        self.dirty.mark(key, connection);
+        match message.packet() {
+            // Nobody before 5.0 says how large a packet may be.
+            Some(packet) if !session.checks_deliveries && !connection.version.is_v5() => {
+                *together = Some(Contents::of(packet));
+            }
+            _ => {
+                let identifiers = subscription.identifiers();
+                let sent = publish_alone(connection, &message, identifiers, self.now);
+                count(&mut self.stats, sent);
+            }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Sends packets of retained messages as they are kept.
+    fn put_retained(&mut self, key: ConnectionKey, together: Option<Contents<'_>>) {
+        if let (Some(packets), Some(connection)) = (together, self.connections.get_mut(key)) {
+            connection.output.put(packets.bytes());
+            self.stats.messages_sent += packets.count() as u64;
+        }
     }
 }

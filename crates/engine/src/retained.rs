@@ -12,7 +12,7 @@
 
 mod kept;
 
-use crate::id::ShardId;
+use crate::id::{MessageNumber, ShardId};
 use crate::message::Message;
 use crate::settings::Settings;
 use crate::subscription::Subscription;
@@ -24,7 +24,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 pub(crate) use kept::KeptMessage;
-use kept::{Kept, write_packet};
+use kept::{Mark, write_packet};
 use weir_codec::{TopicFilter, TopicName};
 use weir_router::{Content, Page, RetainedTopic, RetainedTree};
 
@@ -48,7 +48,7 @@ const COPIES_BYTES: usize = 1024;
 
 /// The retained messages of all topics.
 pub(crate) struct Retained {
-    tree: RetainedTree<Entry>,
+    tree: RetainedTree<Mark, Entry>,
     /// Where the packet of a plain message is written, for the tree to copy.
     packet: Vec<u8>,
     /// The largest payload that is copied.
@@ -64,11 +64,13 @@ pub(crate) struct Retained {
     max_tombstones: usize,
 }
 
+/// What a topic has beside its mark and its content, which is the packet of a message that is plain, and else the topic.
 #[derive(Debug)]
 struct Entry {
-    kept: Kept,
+    number: MessageNumber,
+    /// A message that is not plain; a deletion has none.
+    whole: Option<Arc<Message>>,
     stamp: Stamp,
-    arrival: u64,
     /// Looks at the topic again when its message expires or its deletion is old.
     timer: Option<TimerToken>,
 }
@@ -165,22 +167,18 @@ impl Retained {
             true => write_packet(message, &mut self.packet),
             false => None,
         };
-        let kept = match packet {
-            Some(_) => Kept::Plain {
-                number: message.number,
-                qos: message.qos,
-            },
-            None if is_tombstone => Kept::Deleted,
-            None => Kept::Whole(Arc::clone(message)),
-        };
         let content = packet.unwrap_or(Content::of_topic(topic.as_str()));
-        let entry = Entry {
-            kept,
-            stamp,
+        let mark = Mark {
             arrival: self.arrivals,
+            plain: packet.map(|_| message.qos),
+        };
+        let entry = Entry {
+            number: message.number,
+            whole: (packet.is_none() && !is_tombstone).then(|| Arc::clone(message)),
+            stamp,
             timer: tidy_at.map(|at| timers.set(at, Timer::Retained(topic.clone()))),
         };
-        if let Some(old) = self.tree.insert(content, entry) {
+        if let Some(old) = self.tree.insert(content, mark, entry) {
             timers.clear(old.timer);
         }
         if is_tombstone {
@@ -202,7 +200,7 @@ impl Retained {
                 return;
             };
             let kept = self.tree.get(topic.as_str());
-            if kept.is_some_and(|kept| kept.value.arrival == arrival)
+            if kept.is_some_and(|kept| kept.mark.arrival == arrival)
                 && let Some(entry) = self.tree.remove(topic.as_str())
             {
                 timers.clear(entry.timer);
@@ -218,16 +216,17 @@ impl Retained {
 
     /// The topic's timer fired: its message has expired or its deletion is old. Returns whether a message expired.
     pub(crate) fn tidy(&mut self, topic: &TopicName) -> bool {
-        let old_bytes = self.cost_bytes(topic.as_str());
-        let Some(entry) = self.tree.remove(topic.as_str()) else {
+        let Some(old) = self.tree.get(topic.as_str()) else {
             return false;
         };
+        let (old_bytes, arrival) = (cost_bytes(&old), old.mark.arrival);
+        let is_tombstone = KeptMessage::of(&old).is_none();
+        self.tree.remove(topic.as_str());
         self.discount(old_bytes);
-        let is_tombstone = matches!(entry.kept, Kept::Deleted);
         if is_tombstone {
             // Timers of deletions fire in the order of the list.
-            while let Some((_, arrival)) = self.tombstones.front()
-                && *arrival <= entry.arrival
+            while let Some((_, of)) = self.tombstones.front()
+                && *of <= arrival
             {
                 self.pop_tombstone();
             }
@@ -245,12 +244,12 @@ impl Retained {
     }
 
     /// The next part of a replay: gives messages to the subscriber, in order and as long as `give` goes on.
-    pub(crate) fn page(
-        &self,
+    pub(crate) fn page<'r>(
+        &'r self,
         filter: &TopicFilter,
         replay: &mut Replay,
         now: Instant,
-        mut give: impl FnMut(KeptMessage<'_>) -> ControlFlow<()>,
+        mut give: impl FnMut(KeptMessage<'r>) -> ControlFlow<()>,
     ) -> Progress {
         let before = replay.before_arrival;
         let page =
@@ -260,7 +259,7 @@ impl Retained {
                 PAGE,
                 |kept| match KeptMessage::of(&kept) {
                     Some(message)
-                        if (kept.value.arrival <= before || fault!(ReplayedThoughLive))
+                        if (kept.mark.arrival <= before || fault!(ReplayedThoughLive))
                             && !message.is_expired(now) =>
                     {
                         give(message)
@@ -309,6 +308,6 @@ impl Retained {
 }
 
 /// What a topic's message is counted with; `None`: it is deleted.
-fn cost_bytes(kept: &RetainedTopic<'_, Entry>) -> Option<usize> {
+fn cost_bytes(kept: &RetainedTopic<'_, Mark, Entry>) -> Option<usize> {
     KeptMessage::of(kept).map(|message| message.cost_bytes())
 }

@@ -181,13 +181,6 @@ pub(crate) fn publish_alone(
         true => usize::MAX,
         false => connection.max_packet_bytes as usize,
     };
-    if let KeptMessage::Plain { packet, .. } = message
-        && !connection.version.is_v5()
-        && packet.bytes().len() <= most
-    {
-        connection.output.put(packet.bytes());
-        return Sent::Enqueued;
-    }
     let topic = message.topic();
     let alias = connection.aliases_out.choose(topic);
     let variant = Variant {

@@ -149,7 +149,7 @@ fn retained() {
     let topics: Vec<TopicName> = (0..100_000).map(|n| topic(n * 2, n)).collect();
     let heap = allocation_counter::measure(|| {
         for topic in &topics {
-            tree.insert(Content::of_topic(topic.as_str()), 0u64);
+            tree.insert(Content::of_topic(topic.as_str()), (), 0u64);
         }
     });
     println!(

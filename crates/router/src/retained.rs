@@ -18,26 +18,28 @@ use core::ops::{Bound, ControlFlow};
 
 use weir_codec::TopicFilter;
 
-pub use self::content::Content;
+pub use self::content::{Content, Contents};
 use self::leaf::{Entries, Leaf};
 use crate::order::{BEHIND, InOrder, Place, compare};
 
 /// How many topics a page may look at for each match it is allowed, so that a filter that matches
 /// next to nothing can't stall a thread. [`RetainedTree::page`] states the bound.
-const LOOKS_PER_MATCH: usize = 16;
+const LOOKS_PER_MATCH: usize = 8;
 
-/// Retained topics in the order of their levels, each with a content and a value.
-pub struct RetainedTree<V> {
+/// Retained topics in the order of their levels, each with a content, a small mark and a value.
+pub struct RetainedTree<M, V> {
     /// By a place that none of a leaf's topics stands before, and all topics of the leaf before it do.
-    leaves: BTreeMap<InOrder, Leaf<V>>,
+    leaves: BTreeMap<InOrder, Leaf<M, V>>,
     len: usize,
 }
 
 /// A retained topic as it is kept.
-#[derive(Debug, PartialEq, Eq)]
-pub struct RetainedTopic<'t, V> {
-    /// Bytes that are read whenever it is visited; they lie beside those of the topics around it.
+#[derive(Debug)]
+pub struct RetainedTopic<'t, M, V> {
+    /// Bytes that lie beside those of the topics around it.
     pub content: Content<'t>,
+    /// What is read whenever it is visited.
+    pub mark: M,
     /// Whatever else there is to know of it.
     pub value: &'t V,
 }
@@ -54,7 +56,7 @@ pub enum Page {
     Stopped(Option<Box<str>>),
 }
 
-impl<V> RetainedTree<V> {
+impl<M: Copy, V> RetainedTree<M, V> {
     /// An empty tree.
     pub const fn new() -> Self {
         Self {
@@ -63,14 +65,14 @@ impl<V> RetainedTree<V> {
         }
     }
 
-    /// Retains a content and a value for the topic in it and returns the value it replaces [MQTT-3.3.1-5]. The content is
-    /// copied, now and then again later: what is large is better kept in the value.
-    pub fn insert(&mut self, content: Content<'_>, value: V) -> Option<V> {
+    /// Retains a content, a mark and a value for the topic in it and returns the value it replaces [MQTT-3.3.1-5]. The
+    /// content is copied, now and then again later: what is large is better kept in the value.
+    pub fn insert(&mut self, content: Content<'_>, mark: M, value: V) -> Option<V> {
         let (old, split) = match self.leaf_mut(content.topic_bytes()) {
-            Some((_, leaf)) => (leaf.insert(content, value), leaf.split()),
+            Some((_, leaf)) => (leaf.insert(content, mark, value), leaf.split()),
             None => {
                 let mut leaf = Leaf::new();
-                leaf.insert(content, value);
+                leaf.insert(content, mark, value);
                 // There is none before it, so it may begin as early as any could.
                 self.leaves.insert(InOrder(Box::default()), leaf);
                 (None, None)
@@ -99,7 +101,7 @@ impl<V> RetainedTree<V> {
     }
 
     /// What is retained for a topic.
-    pub fn get(&self, topic: &str) -> Option<RetainedTopic<'_, V>> {
+    pub fn get(&self, topic: &str) -> Option<RetainedTopic<'_, M, V>> {
         let (_, leaf) = self.until(topic.as_bytes()).next_back()?;
         leaf.get(topic)
     }
@@ -115,20 +117,23 @@ impl<V> RetainedTree<V> {
     }
 
     /// All topics in order, those that begin with `$` too.
-    pub fn iter(&self) -> impl Iterator<Item = RetainedTopic<'_, V>> {
+    pub fn iter(&self) -> impl Iterator<Item = RetainedTopic<'_, M, V>> {
         self.leaves.values().flat_map(Leaf::entries)
     }
 
     /// Visits up to `limit` (at least one) matching topics that stand behind `after`, in order, as long as `visit` goes on,
-    /// and looks at no more than 16 times as many. Of a shared filter the part behind the share name counts.
+    /// and looks at no more than eight times as many. Of a shared filter the part behind the share name counts.
     pub fn page<'t>(
         &'t self,
         filter: &TopicFilter,
         after: Option<&str>,
         limit: usize,
-        mut visit: impl FnMut(RetainedTopic<'t, V>) -> ControlFlow<()>,
+        mut visit: impl FnMut(RetainedTopic<'t, M, V>) -> ControlFlow<()>,
     ) -> Page {
         let filter = filter.filter().as_bytes();
+        let stands_together = filter.ends_with(b"#") && !filter.contains(&b'+');
+        // Of so many of the next topics it is known that they match.
+        let mut known = 0;
         let mut matches_left = limit.max(1);
         let mut looks_left = matches_left.saturating_mul(LOOKS_PER_MATCH);
         let mut place = Vec::new();
@@ -136,12 +141,22 @@ impl<V> RetainedTree<V> {
         let mut rest = self.start(filter, after);
         while let Some(next) = rest.next() {
             let content = next.content;
-            match judge(filter, content.topic_bytes(), &mut place) {
+            let verdict = match known {
+                0 => judge(filter, content.topic_bytes(), &mut place),
+                _ => Verdict::Match,
+            };
+            match verdict {
                 Verdict::Match => {
                     if visit(next).is_break() {
                         return Page::Stopped(last.map(|last| last.topic().into()));
                     }
                     matches_left -= 1;
+                    if known > 0 {
+                        known -= 1;
+                    } else if stands_together {
+                        put_end(filter, content.topic_bytes(), &mut place);
+                        known = rest.entries.before(&place);
+                    }
                 }
                 Verdict::Seek => rest = self.seek(rest, &place),
                 Verdict::End => return Page::Done,
@@ -156,7 +171,7 @@ impl<V> RetainedTree<V> {
     }
 
     /// From the first topic that could match, or behind the cursor, whichever comes later.
-    fn start(&self, filter: &[u8], after: Option<&str>) -> Walk<'_, V> {
+    fn start(&self, filter: &[u8], after: Option<&str>) -> Walk<'_, M, V> {
         let prefix = literal_prefix(filter);
         match after.map(str::as_bytes) {
             Some(after) if compare(after, prefix).is_ge() => self.walk(after, false),
@@ -165,7 +180,7 @@ impl<V> RetainedTree<V> {
     }
 
     /// On from a place further behind. Often the next topic stands there already, and looking is cheaper than a search.
-    fn seek<'t>(&'t self, rest: Walk<'t, V>, place: &[u8]) -> Walk<'t, V> {
+    fn seek<'t>(&'t self, rest: Walk<'t, M, V>, place: &[u8]) -> Walk<'t, M, V> {
         match rest.clone().next() {
             Some(next) if compare(next.content.topic_bytes(), place).is_lt() => {
                 self.walk(place, true)
@@ -175,7 +190,7 @@ impl<V> RetainedTree<V> {
     }
 
     /// All topics from a place on, without the one that stands there or with it.
-    fn walk(&self, place: &[u8], includes: bool) -> Walk<'_, V> {
+    fn walk(&self, place: &[u8], includes: bool) -> Walk<'_, M, V> {
         let leaf = self.until(place).next_back();
         let behind = (Bound::Excluded(&place as &dyn Place), Bound::Unbounded);
         Walk {
@@ -187,24 +202,24 @@ impl<V> RetainedTree<V> {
     }
 
     /// The leaves that begin at a place or before it: the last one is where a topic of that place belongs.
-    fn until(&self, place: &[u8]) -> Range<'_, InOrder, Leaf<V>> {
+    fn until(&self, place: &[u8]) -> Range<'_, InOrder, Leaf<M, V>> {
         let place = (Bound::Unbounded, Bound::Included(&place as &dyn Place));
         self.leaves.range::<dyn Place, _>(place)
     }
 
-    fn leaf_mut(&mut self, topic: &[u8]) -> Option<(&InOrder, &mut Leaf<V>)> {
+    fn leaf_mut(&mut self, topic: &[u8]) -> Option<(&InOrder, &mut Leaf<M, V>)> {
         let until = (Bound::Unbounded, Bound::Included(&topic as &dyn Place));
         self.leaves.range_mut::<dyn Place, _>(until).next_back()
     }
 }
 
 /// Topics from a place on, through the leaves.
-struct Walk<'t, V> {
-    entries: Entries<'t, V>,
-    leaves: Range<'t, InOrder, Leaf<V>>,
+struct Walk<'t, M, V> {
+    entries: Entries<'t, M, V>,
+    leaves: Range<'t, InOrder, Leaf<M, V>>,
 }
 
-impl<V> Clone for Walk<'_, V> {
+impl<M, V> Clone for Walk<'_, M, V> {
     fn clone(&self) -> Self {
         Self {
             entries: self.entries.clone(),
@@ -213,8 +228,8 @@ impl<V> Clone for Walk<'_, V> {
     }
 }
 
-impl<'t, V> Iterator for Walk<'t, V> {
-    type Item = RetainedTopic<'t, V>;
+impl<'t, M: Copy, V> Iterator for Walk<'t, M, V> {
+    type Item = RetainedTopic<'t, M, V>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -228,7 +243,7 @@ impl<'t, V> Iterator for Walk<'t, V> {
     }
 }
 
-impl<V> Default for RetainedTree<V> {
+impl<M: Copy, V> Default for RetainedTree<M, V> {
     fn default() -> Self {
         Self::new()
     }
@@ -283,6 +298,17 @@ fn judge_levels(filter: &[u8], topic: &[u8], place: &mut Vec<u8>) -> Verdict {
             }
         }
         start += level.len() + 1;
+    }
+}
+
+/// Writes down the first place behind a match at which a topic may not match, for a filter of literal levels and a '#'.
+fn put_end(filter: &[u8], topic: &[u8], place: &mut Vec<u8>) {
+    place.clear();
+    match filter {
+        b"#" if compare(topic, b"$").is_lt() => place.push(b'$'),
+        // No text has such a byte.
+        b"#" => place.push(u8::MAX),
+        _ => place.extend(literal_prefix(filter).iter().chain(&[BEHIND])),
     }
 }
 

@@ -117,7 +117,7 @@ fn apply(tree: &mut SubscriptionTree<u8, u16>, model: &mut Model, operation: Ope
     assert_eq!(tree.len(), model.len());
 }
 
-fn pages(tree: &RetainedTree<u16>, filter: &TopicFilter, limit: usize) -> Vec<(String, u16)> {
+fn pages(tree: &RetainedTree<(), u16>, filter: &TopicFilter, limit: usize) -> Vec<(String, u16)> {
     let (mut found, mut after) = (Vec::new(), None);
     while let Page::More(last) = tree.page(filter, after.as_deref(), limit, |kept| {
         found.push((kept.content.topic().to_string(), *kept.value));
@@ -154,7 +154,7 @@ proptest! {
     ) {
         let (mut tree, mut model) = (RetainedTree::new(), topics.clone());
         for (topic, value) in topics {
-            prop_assert_eq!(tree.insert(Content::of_topic(topic.as_str()), value), None);
+            prop_assert_eq!(tree.insert(Content::of_topic(topic.as_str()), (), value), None);
         }
         for topic in removed {
             prop_assert_eq!(tree.remove(topic.as_str()), model.remove(&topic));
@@ -176,7 +176,7 @@ proptest! {
         filter in filter(),
     ) {
         let mut tree = RetainedTree::new();
-        stay.iter().for_each(|topic| { tree.insert(Content::of_topic(topic.as_str()), 0); });
+        stay.iter().for_each(|topic| { tree.insert(Content::of_topic(topic.as_str()), (), 0); });
         let mut changes = come_and_go.into_iter().filter(|(topic, _)| !stay.contains(topic));
         let (mut found, mut after) = (Vec::new(), None);
         while let Page::More(last) = tree.page(&filter, after.as_deref(), 1, |kept| {
@@ -184,7 +184,7 @@ proptest! {
             ControlFlow::Continue(())
         }) {
             for (topic, comes) in changes.by_ref().take(3) {
-                if comes { tree.insert(Content::of_topic(topic.as_str()), 0); } else { tree.remove(topic.as_str()); }
+                if comes { tree.insert(Content::of_topic(topic.as_str()), (), 0); } else { tree.remove(topic.as_str()); }
             }
             after = Some(last);
         }
@@ -209,7 +209,7 @@ proptest! {
                     let mut bytes = vec![turn as u8; length / 1000 * 1000 + usize::from(number)];
                     bytes.splice(0..0, topic.bytes());
                     let content = Content::new(&bytes, 0..topic.len()).unwrap();
-                    let old = tree.insert(content, turn);
+                    let old = tree.insert(content, (), turn);
                     prop_assert_eq!(old, model.insert(topic, (bytes, turn)).map(|old| old.1));
                 }
                 None => prop_assert_eq!(tree.remove(&topic), model.remove(&topic).map(|old| old.1)),

@@ -12,17 +12,13 @@ use bytes::Bytes;
 use weir_codec::{Properties, PublishHead, Qos, TopicName, Version};
 use weir_router::{Content, RetainedTopic};
 
-/// What an entry of the tree has beside its content, which is the packet of a message that is plain, and else the topic.
-#[derive(Debug)]
-pub(super) enum Kept {
-    /// A deletion that is remembered.
-    Deleted,
-    /// Without properties, and it does not expire.
-    Plain {
-        number: MessageNumber,
-        qos: Qos,
-    },
-    Whole(Arc<Message>),
+/// What a replay looks at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    /// The place in the order in which values came.
+    pub(super) arrival: u64,
+    /// The QoS of a message that is plain: without properties, and it does not expire. Its packet is the topic's content.
+    pub(super) plain: Option<Qos>,
 }
 
 /// A retained message where it is kept.
@@ -31,23 +27,23 @@ pub(crate) enum KeptMessage<'a> {
     Plain {
         /// The PUBLISH of 3.1 and 3.1.1 with QoS 0 and RETAIN 1, which ends with the payload.
         packet: Content<'a>,
-        number: MessageNumber,
         qos: Qos,
+        number: &'a MessageNumber,
     },
     Whole(&'a Arc<Message>),
 }
 
 impl<'a> KeptMessage<'a> {
+    /// `None`: the topic's message was deleted.
     #[inline]
-    pub(super) fn of(kept: &RetainedTopic<'a, Entry>) -> Option<Self> {
-        match &kept.value.kept {
-            Kept::Deleted => None,
-            Kept::Whole(message) => Some(Self::Whole(message)),
-            &Kept::Plain { number, qos } => Some(Self::Plain {
+    pub(super) fn of(kept: &RetainedTopic<'a, Mark, Entry>) -> Option<Self> {
+        match kept.mark.plain {
+            Some(qos) => Some(Self::Plain {
                 packet: kept.content,
-                number,
                 qos,
+                number: &kept.value.number,
             }),
+            None => kept.value.whole.as_ref().map(Self::Whole),
         }
     }
 
@@ -56,6 +52,15 @@ impl<'a> KeptMessage<'a> {
         match *self {
             Self::Plain { packet, .. } => packet.topic(),
             Self::Whole(message) => message.topic.as_str(),
+        }
+    }
+
+    /// The packet that a client of 3.1 or 3.1.1 gets with QoS 0.
+    #[inline]
+    pub(crate) fn packet(&self) -> Option<Content<'a>> {
+        match *self {
+            Self::Plain { packet, .. } => Some(packet),
+            Self::Whole(_) => None,
         }
     }
 
@@ -90,13 +95,13 @@ impl<'a> KeptMessage<'a> {
 
     /// The message for somebody who keeps it, too; there always is one, as of [`KeptMessage::topic_name`].
     pub(crate) fn to_message(self) -> Option<Arc<Message>> {
-        let (packet, number, qos) = match self {
+        let (packet, qos, &number) = match self {
             Self::Whole(message) => return Some(Arc::clone(message)),
             Self::Plain {
                 packet,
-                number,
                 qos,
-            } => (packet, number, qos),
+                number,
+            } => (packet, qos, number),
         };
         Some(Arc::new(Message {
             number,

@@ -4,12 +4,15 @@
 //! checked when it comes; from then on only bytes are compared and copied.
 
 use core::ops::Range;
-use core::str;
+use core::{ptr, str};
 
 /// The bytes that are kept for a topic, the topic among them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Content<'t> {
-    bytes: &'t [u8],
+    /// It, and what lies around it.
+    memory: &'t [u8],
+    content: Span,
+    /// Where the topic stands in it.
     topic: Span,
 }
 
@@ -17,25 +20,22 @@ impl<'t> Content<'t> {
     /// Bytes in which the topic stands at `topic`; `None` if no text does.
     pub fn new(bytes: &'t [u8], topic: Range<usize>) -> Option<Self> {
         str::from_utf8(bytes.get(topic.clone())?).ok()?;
-        Some(Self {
-            bytes,
-            topic: Span::of(topic.start, topic.len()),
-        })
+        let topic = Span::of(topic.start, topic.len());
+        Some(Self::at(bytes, Span::of(0, bytes.len()), topic))
     }
 
     /// The topic, and nothing else.
     pub fn of_topic(topic: &'t str) -> Self {
-        Self {
-            bytes: topic.as_bytes(),
-            topic: Span::of(0, topic.len()),
-        }
+        let all = Span::of(0, topic.len());
+        Self::at(topic.as_bytes(), all, all)
     }
 
-    /// What was new once, and lies at `content` in `bytes` now.
+    /// What was new once, and lies at `content` in `memory` now.
     #[inline]
-    pub(super) fn at(bytes: &'t [u8], content: Span, topic: Span) -> Self {
+    pub(super) fn at(memory: &'t [u8], content: Span, topic: Span) -> Self {
         Self {
-            bytes: bytes.get(content.range()).unwrap_or_default(),
+            memory,
+            content,
             topic,
         }
     }
@@ -43,7 +43,7 @@ impl<'t> Content<'t> {
     /// All of it.
     #[inline]
     pub fn bytes(&self) -> &'t [u8] {
-        self.bytes
+        self.memory.get(self.content.range()).unwrap_or_default()
     }
 
     /// The topic.
@@ -54,17 +54,60 @@ impl<'t> Content<'t> {
 
     #[inline]
     pub(super) fn topic_bytes(&self) -> &'t [u8] {
-        self.bytes.get(self.topic.range()).unwrap_or_default()
+        self.bytes().get(self.topic.range()).unwrap_or_default()
     }
 
     /// What stands behind the topic.
     #[inline]
     pub fn behind_topic(&self) -> &'t [u8] {
-        self.bytes.get(self.topic.range().end..).unwrap_or_default()
+        self.bytes()
+            .get(self.topic.range().end..)
+            .unwrap_or_default()
     }
 
     pub(super) fn topic_span(&self) -> Span {
         self.topic
+    }
+}
+
+/// Contents that lie directly behind each other, taken as one.
+#[derive(Clone, Copy, Debug)]
+pub struct Contents<'t> {
+    memory: &'t [u8],
+    span: Span,
+    count: usize,
+}
+
+impl<'t> Contents<'t> {
+    /// One content.
+    pub fn of(content: Content<'t>) -> Self {
+        Self {
+            memory: content.memory,
+            span: content.content,
+            count: 1,
+        }
+    }
+
+    /// Takes the next one, too, if it lies directly behind; returns whether it does.
+    #[inline]
+    pub fn join(&mut self, next: Content<'t>) -> bool {
+        let is_behind = ptr::eq(self.memory, next.memory)
+            && self.span.range().end == next.content.range().start;
+        if is_behind {
+            self.span.len += next.content.len;
+            self.count += 1;
+        }
+        is_behind
+    }
+
+    /// The bytes of all.
+    pub fn bytes(&self) -> &'t [u8] {
+        self.memory.get(self.span.range()).unwrap_or_default()
+    }
+
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        self.count
     }
 }
 
@@ -92,5 +135,14 @@ impl Span {
     pub(super) fn range(self) -> Range<usize> {
         let start = self.start as usize;
         start..start + self.len as usize
+    }
+
+    /// Moves it: what was `from` bytes long before it is `to` bytes long now.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "nothing has 2^32 bytes or more"
+    )]
+    pub(super) fn move_by(&mut self, from: usize, to: usize) {
+        self.start = self.start + to as u32 - from as u32;
     }
 }

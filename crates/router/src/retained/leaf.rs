@@ -1,11 +1,10 @@
-//! A run of retained topics that stand together, their contents in one piece of memory.
+//! A run of retained topics that stand together, their contents in one piece of memory and in order.
 //!
-//! A replay reads what stands in order, so it reads memory in order, whenever each of the messages came. A new content
-//! is written behind the others; what is replaced or removed stays behind as idle bytes until these are half of all,
-//! and then what is left is packed anew. So a change costs a short copy however many topics there are.
+//! A replay reads what stands in order, so it reads memory in order, whenever each of the messages came, and contents
+//! beside each other can be taken as one. For that a change moves what stands behind it, which is at most a leaf.
 
 use alloc::vec::Vec;
-use core::{mem, slice};
+use core::mem;
 
 use super::RetainedTopic;
 use super::content::{Content, Span};
@@ -14,27 +13,28 @@ use crate::order::compare;
 /// A leaf of two topics or more is split when it has more bytes than this.
 const LEAF_BYTES: usize = 16 << 10;
 
-/// Some topics in the order of levels, each with a content and a value.
-pub(super) struct Leaf<V> {
+/// Some topics in the order of levels, each with a content, a mark and a value.
+pub(super) struct Leaf<M, V> {
     contents: Vec<u8>,
-    slots: Vec<Slot<V>>,
-    /// How many bytes of `contents` belong to no slot any more.
-    idle_bytes: usize,
+    /// Apart from the values, since a replay reads nothing else of most topics.
+    slots: Vec<Slot<M>>,
+    /// One for each slot.
+    values: Vec<V>,
 }
 
-struct Slot<V> {
+struct Slot<M> {
     content: Span,
     /// Where the topic stands in the content.
     topic: Span,
-    value: V,
+    mark: M,
 }
 
-impl<V> Leaf<V> {
+impl<M: Copy, V> Leaf<M, V> {
     pub(super) const fn new() -> Self {
         Self {
             contents: Vec::new(),
             slots: Vec::new(),
-            idle_bytes: 0,
+            values: Vec::new(),
         }
     }
 
@@ -43,74 +43,56 @@ impl<V> Leaf<V> {
     }
 
     /// All topics in order.
-    pub(super) fn entries(&self) -> Entries<'_, V> {
-        self.entries_of(&self.slots)
+    pub(super) fn entries(&self) -> Entries<'_, M, V> {
+        self.entries_of(0)
     }
 
     /// The topics from a place on, without the one that stands there or with it.
-    pub(super) fn entries_from(&self, place: &[u8], includes: bool) -> Entries<'_, V> {
+    pub(super) fn entries_from(&self, place: &[u8], includes: bool) -> Entries<'_, M, V> {
         let found = self.find(place);
-        let start = found.map_or_else(|at| at, |at| at + usize::from(!includes));
-        self.entries_of(self.slots.get(start..).unwrap_or_default())
+        self.entries_of(found.map_or_else(|at| at, |at| at + usize::from(!includes)))
     }
 
-    pub(super) fn get(&self, topic: &str) -> Option<RetainedTopic<'_, V>> {
+    pub(super) fn get(&self, topic: &str) -> Option<RetainedTopic<'_, M, V>> {
         let at = self.find(topic.as_bytes()).ok()?;
-        let slots = self.slots.get(at..)?;
-        self.entries_of(slots).next()
+        self.entries_of(at).next()
     }
 
-    /// Sets the content and the value of the topic in it, and returns the value it had.
-    pub(super) fn insert(&mut self, content: Content<'_>, value: V) -> Option<V> {
+    /// Sets the content of the topic in it, its mark and its value, and returns the value it had.
+    pub(super) fn insert(&mut self, content: Content<'_>, mark: M, value: V) -> Option<V> {
+        let (bytes, topic) = (content.bytes(), content.topic_span());
         match self.find(content.topic_bytes()) {
             Ok(at) => {
-                let old = self.replace(at, content, value);
-                self.pack_if_idle();
-                old
+                self.write(at, bytes);
+                let slot = self.slots.get_mut(at)?;
+                (slot.topic, slot.mark) = (topic, mark);
+                Some(mem::replace(self.values.get_mut(at)?, value))
             }
             Err(at) => {
+                let behind = self.slots.get(at);
+                let start = behind.map_or(self.contents.len(), |slot| slot.content.range().start);
                 let slot = Slot {
-                    content: self.append(content.bytes()),
-                    topic: content.topic_span(),
-                    value,
+                    content: Span::of(start, 0),
+                    topic,
+                    mark,
                 };
                 self.slots.insert(at, slot);
+                self.values.insert(at, value);
+                self.write(at, bytes);
                 None
             }
         }
     }
 
-    /// A content of the same length takes the place of the old one.
-    fn replace(&mut self, at: usize, content: Content<'_>, value: V) -> Option<V> {
-        let old = self.slots.get(at)?.content;
-        let bytes = content.bytes();
-        let place = match self.contents.get_mut(old.range()) {
-            Some(place) if place.len() == bytes.len() => {
-                place.copy_from_slice(bytes);
-                old
-            }
-            _ => {
-                self.idle_bytes += old.range().len();
-                self.append(bytes)
-            }
-        };
-        let slot = self.slots.get_mut(at)?;
-        (slot.content, slot.topic) = (place, content.topic_span());
-        Some(mem::replace(&mut slot.value, value))
-    }
-
-    fn append(&mut self, content: &[u8]) -> Span {
-        let span = Span::of(self.contents.len(), content.len());
-        self.contents.extend_from_slice(content);
-        span
-    }
-
     pub(super) fn remove(&mut self, topic: &str) -> Option<V> {
         let at = self.find(topic.as_bytes()).ok()?;
-        let slot = self.slots.remove(at);
-        self.idle_bytes += slot.content.range().len();
-        self.pack_if_idle();
-        Some(slot.value)
+        self.write(at, &[]);
+        self.slots.remove(at);
+        let value = self.values.remove(at);
+        if self.contents.len() * 4 < self.contents.capacity() {
+            self.shrink();
+        }
+        Some(value)
     }
 
     /// The second half of it, if it has become too large.
@@ -118,33 +100,44 @@ impl<V> Leaf<V> {
         if self.contents.len() <= LEAF_BYTES || self.slots.len() < 2 {
             return None;
         }
-        let behind = self.slots.split_off(self.slots.len() / 2);
-        let right = self.packed(behind);
-        let left = mem::take(&mut self.slots);
-        *self = self.packed(left);
+        let half = self.slots.len() / 2;
+        let start = self.slots.get(half)?.content.range().start;
+        let mut right = Self {
+            contents: self.contents.split_off(start),
+            slots: self.slots.split_off(half),
+            values: self.values.split_off(half),
+        };
+        for slot in &mut right.slots {
+            slot.content.move_by(start, 0);
+        }
+        self.shrink();
         Some(right)
     }
 
-    fn pack_if_idle(&mut self) {
-        if self.idle_bytes * 2 > self.contents.len() {
-            let slots = mem::take(&mut self.slots);
-            *self = self.packed(slots);
+    /// Makes `bytes` the content of a slot.
+    fn write(&mut self, at: usize, bytes: &[u8]) {
+        let Some((slot, behind)) = self.slots.get_mut(at..).and_then(<[_]>::split_first_mut) else {
+            return;
+        };
+        let old = slot.content.range();
+        if let Some(place) = self.contents.get_mut(old.clone())
+            && place.len() == bytes.len()
+        {
+            place.copy_from_slice(bytes);
+            return;
         }
+        slot.content = Span::of(old.start, bytes.len());
+        for slot in behind {
+            slot.content.move_by(old.len(), bytes.len());
+        }
+        self.contents.splice(old, bytes.iter().copied());
     }
 
-    /// A leaf of some of its slots, in which nothing is idle and all stands in order.
-    fn packed(&self, slots: Vec<Slot<V>>) -> Self {
-        let bytes = slots.iter().map(|slot| slot.content.range().len()).sum();
-        let mut packed = Self {
-            contents: Vec::with_capacity(bytes),
-            slots: Vec::with_capacity(slots.len()),
-            idle_bytes: 0,
-        };
-        for mut slot in slots {
-            slot.content = packed.append(self.content(&slot).bytes());
-            packed.slots.push(slot);
-        }
-        packed
+    /// Gives back the memory that it doesn't need.
+    fn shrink(&mut self) {
+        self.contents.shrink_to_fit();
+        self.slots.shrink_to_fit();
+        self.values.shrink_to_fit();
     }
 
     fn find(&self, topic: &[u8]) -> Result<usize, usize> {
@@ -153,51 +146,70 @@ impl<V> Leaf<V> {
     }
 
     #[inline]
-    fn content(&self, slot: &Slot<V>) -> Content<'_> {
+    fn content(&self, slot: &Slot<M>) -> Content<'_> {
         Content::at(&self.contents, slot.content, slot.topic)
     }
 
-    fn entries_of<'t>(&'t self, slots: &'t [Slot<V>]) -> Entries<'t, V> {
+    fn entries_of(&self, start: usize) -> Entries<'_, M, V> {
         Entries {
             leaf: Some(self),
-            slots: slots.iter(),
+            next: start,
         }
     }
 }
 
-/// The topics of a leaf in order.
-pub(super) struct Entries<'t, V> {
-    leaf: Option<&'t Leaf<V>>,
-    slots: slice::Iter<'t, Slot<V>>,
+/// The topics of a leaf in order, from one on.
+pub(super) struct Entries<'t, M, V> {
+    leaf: Option<&'t Leaf<M, V>>,
+    next: usize,
 }
 
-impl<V> Entries<'_, V> {
+impl<M: Copy, V> Entries<'_, M, V> {
     pub(super) fn none() -> Self {
         Self {
             leaf: None,
-            slots: [].iter(),
+            next: 0,
+        }
+    }
+
+    /// How many of them stand before a place.
+    pub(super) fn before(&self, place: &[u8]) -> usize {
+        let rest = self
+            .leaf
+            .and_then(|leaf| Some((leaf, leaf.slots.get(self.next..)?)));
+        let Some((leaf, slots)) = rest else {
+            return 0;
+        };
+        let is_before = |slot: &Slot<M>| compare(leaf.content(slot).topic_bytes(), place).is_lt();
+        // Mostly all of them: a search would look at more than the last.
+        match slots.last() {
+            Some(last) if is_before(last) => slots.len(),
+            _ => slots.partition_point(is_before),
         }
     }
 }
 
-impl<V> Clone for Entries<'_, V> {
+impl<M, V> Clone for Entries<'_, M, V> {
     fn clone(&self) -> Self {
         Self {
             leaf: self.leaf,
-            slots: self.slots.clone(),
+            next: self.next,
         }
     }
 }
 
-impl<'t, V> Iterator for Entries<'t, V> {
-    type Item = RetainedTopic<'t, V>;
+impl<'t, M: Copy, V> Iterator for Entries<'t, M, V> {
+    type Item = RetainedTopic<'t, M, V>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let (leaf, slot) = (self.leaf?, self.slots.next()?);
+        let leaf = self.leaf?;
+        let (slot, value) = (leaf.slots.get(self.next)?, leaf.values.get(self.next)?);
+        self.next += 1;
         Some(RetainedTopic {
             content: leaf.content(slot),
-            value: &slot.value,
+            mark: slot.mark,
+            value,
         })
     }
 }
