@@ -99,7 +99,9 @@ where
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
-        .with_ansi(colour);
+        .with_ansi(colour)
+        // It would report a line that can't be written where that can't be written either, and panic.
+        .log_internal_errors(false);
     match format {
         LogFormat::Text => Box::new(lines.event_format(Line).finish()),
         LogFormat::Json => Box::new(

@@ -39,7 +39,7 @@ use listener::Listening;
 use mailbox::{Mail, Mailbox, Mailboxes};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::io;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -254,8 +254,8 @@ async fn attend(
     for (index, listener) in shared.config.listeners.iter().enumerate() {
         let listening = Listening::bind(index, listener)
             .map_err(|error| RunError::Bind(listener.bind.clone(), error))?;
-        // On stdout, for whoever started the broker on port 0.
-        println!("listening on {listening}");
+        // On stdout, for whoever started the broker on port 0; the log says it to others, if nobody reads there.
+        let _ = writeln!(io::stdout(), "listening on {listening}");
         tracing::info!(listener = %listening, "listening");
         mailboxes.send(index % mailboxes.len(), Mail::Listen(Box::new(listening)));
     }

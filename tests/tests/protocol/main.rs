@@ -18,6 +18,7 @@ mod reconnections;
 mod retained;
 mod sessions;
 mod shared;
+mod shortage;
 mod shutdown;
 mod slow_readers;
 mod subscriptions;

@@ -14,12 +14,15 @@ use super::{CROWD_PAUSE, Worker, alarm};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::spawn_local;
-use tokio::time::sleep;
+use tokio::time::{self, sleep};
 use weir_codec::Packet;
 use weir_engine::{Instant, ShardId};
 
 /// Rest after the operating system refused to accept: it is out of something.
 const REST: Duration = Duration::from_millis(100);
+
+/// How long that is not said again.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Lets time begin, and the first connection in, when every shard knows what the others restored.
 pub(super) async fn begin(worker: Rc<Worker>) {
@@ -32,11 +35,15 @@ pub(super) async fn begin(worker: Rc<Worker>) {
 
 /// Accepts connections and deals them out to the shards in turn, this one first.
 async fn accept(worker: Rc<Worker>, gate: Gate, (listener, name): (usize, String)) {
+    let mut next_word = time::Instant::now();
     for turn in worker.index.. {
         let (socket, peer) = match gate.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, listener = name, "can't accept a connection");
+                if next_word <= time::Instant::now() {
+                    tracing::warn!(%error, listener = name, "can't accept a connection");
+                    next_word = time::Instant::now() + SILENCE;
+                }
                 sleep(REST).await;
                 continue;
             }
