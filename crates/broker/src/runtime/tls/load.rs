@@ -196,7 +196,9 @@ pub(super) const NEARLY_OVER: Duration = Duration::from_secs(7 * 86_400);
 impl fmt::Display for TlsFault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(file, error) => write!(out, "{}: {error}", file.display()),
+            Self::Unreadable(file, error) => {
+                write!(out, "{}: cannot be read: {error}", file.display())
+            }
             Self::NotPem(file, error) => write!(out, "{}: not PEM: {error:?}", file.display()),
             Self::NoCertificate(file) => write!(
                 out,
