@@ -3,8 +3,9 @@
 //! The cleaner walks from the oldest batch on, writes again what is still alive, and lets the log forget what it has
 //! passed once the copies last. A deletion needs no copy: everything older is gone before it is. It begins when more than
 //! half of the log is garbage, so that on average a record is moved once at most for each one that is written; earlier
-//! when the disk has less room left than that, since it needs room itself. It moves and looks at no more in one commit
-//! than a commit may take; how much follows from how much was written, so that it keeps up without bursts.
+//! when the disk has less room left than that, since it needs room itself. Little garbage can wait, but not on a full
+//! disk: no more comes there, since nothing new is accepted. It moves and looks at no more in one commit than a commit may
+//! take; how much follows from how much was written, so that it keeps up without bursts.
 
 use crate::encoding::{self, Batch, RawChange};
 use crate::index::{Index, Place, cost};
@@ -68,11 +69,13 @@ impl<L: Log> Store<L> {
         let live = self.index.live_bytes();
         let garbage = self.cleaner.log_bytes.saturating_sub(live);
         let is_worth = |part: u64| garbage > part + self.limits.garbage_bytes;
-        if self.has_staged() || !is_worth(live / LEAST_GARBAGE) {
+        if self.has_staged() {
             return false;
         }
         let is_short = || self.log.free_bytes().is_some_and(|it| garbage > it / 2);
-        is_worth(live) || is_short()
+        is_worth(live)
+            || self.is_low && garbage > live
+            || is_worth(live / LEAST_GARBAGE) && is_short()
     }
 
     /// One step, after `written_bytes` were committed. Answers with the bytes it moved.

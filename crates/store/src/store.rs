@@ -81,6 +81,8 @@ pub struct Store<L> {
     pub(crate) index: Index,
     pub(crate) cleaner: Cleaner,
     pub(crate) limits: Limits,
+    /// As the last commit found it, see [`Committed::is_low`].
+    pub(crate) is_low: bool,
     /// Where what is written is.
     pub(crate) batches: Batches,
     durability: Durability,
@@ -115,6 +117,7 @@ impl<L: Log> Store<L> {
             index: replayed.index,
             batches: replayed.batches,
             limits,
+            is_low: false,
             durability,
             clock,
             groups: VecDeque::new(),
@@ -173,11 +176,12 @@ impl<L: Log> Store<L> {
         if self.durability == Durability::Sync {
             self.sync()?;
         }
+        self.is_low = !self.log.reserve();
         Ok(Committed {
             end: self.log.end(),
             written_bytes,
             relocated_bytes,
-            is_low: !self.log.reserve(),
+            is_low: self.is_low,
         })
     }
 

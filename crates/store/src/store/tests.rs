@@ -511,6 +511,28 @@ fn after_everything_is_acknowledged_the_log_is_small_again() {
     assert!(relocated_bytes < full as u64, "{relocated_bytes} of {full}");
 }
 
+/// A full disk stayed full with less garbage than is worth cleaning otherwise: nothing new is accepted, so none came.
+#[test]
+fn a_full_disk_is_cleaned_of_little_garbage() {
+    let (mut store, _) = open(Faulty::new(4));
+    store.limits.garbage_bytes = u64::MAX / 2;
+    store.stage(put([session(SessionNumber(1))]));
+    for number in 10..100 {
+        store.stage(publish(number, 1, 50));
+        store.commit(CLOCK).unwrap();
+    }
+    store.stage(vec![Change::Delete(Key::Session(SessionNumber(1)))]);
+    store.commit(CLOCK).unwrap();
+    assert!(!store.wants_cleaning());
+    let full = store.log().len_bytes();
+    store.log_mut().set_max_bytes(Some(full));
+    assert!(store.commit(CLOCK).unwrap().is_low);
+    while store.wants_cleaning() {
+        store.commit(CLOCK).unwrap();
+    }
+    assert!(!store.commit(CLOCK).unwrap().is_low);
+}
+
 #[test]
 fn a_topic_overwritten_again_and_again_does_not_grow() {
     let (mut store, _) = open(Faulty::new(4));
