@@ -23,6 +23,13 @@ impl TopicName {
         self.as_str().split('/')
     }
 
+    /// How many [levels](Self::levels) it has.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        let separators = self.as_str().bytes().filter(|byte| *byte == b'/');
+        separators.count() + 1
+    }
+
     /// A copy that pins no larger buffer.
     #[must_use]
     pub fn detached(&self) -> Self {
@@ -169,5 +176,6 @@ mod tests {
     fn levels_may_be_empty() {
         let topic = name("/a//b").unwrap();
         assert!(topic.levels().eq(["", "a", "", "b"]));
+        assert_eq!(topic.depth(), 4);
     }
 }

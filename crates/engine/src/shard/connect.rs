@@ -168,7 +168,7 @@ impl Shard {
             if !is_allowed(&*grant.permissions, &will.topic) {
                 return Err(Refusal::WillNotAuthorized);
             }
-            if will.topic.levels().count() > self.roster.settings.max_topic_levels {
+            if will.topic.depth() > self.roster.settings.max_topic_levels {
                 return Err(Refusal::WillTopicInvalid);
             }
         }

@@ -124,7 +124,7 @@ impl Shard {
             alias,
             settings.topic_alias_maximum,
         )?;
-        if topic.levels().count() > settings.max_topic_levels {
+        if topic.depth() > settings.max_topic_levels {
             return Err(Violation::TopicTooDeep);
         }
         // [MQTT-3.3.4-7]: QoS 1 is acknowledged within the turn, so what is outstanding is QoS 2. 3.x has no such limit
