@@ -7,6 +7,9 @@
 //! parent ids instead of keeping a stack. A match enters each node at most once, however many `+`
 //! the filters have, since only one path leads to a node.
 
+mod recent;
+
+use core::cell::Cell;
 use core::hash::Hash;
 
 use hashbrown::HashTable;
@@ -19,6 +22,7 @@ use crate::hashing::{Hashing, shrink};
 use crate::levels::Levels;
 use crate::path::Path;
 use crate::subscribers::Subscribers;
+use recent::Recent;
 
 /// Stands where a level id would, in nodes that are their parent's `+` child. Beyond any arena's ids.
 const PLUS: u32 = NONE - 1;
@@ -33,6 +37,7 @@ pub struct SubscriptionTree<K, V> {
     edges: HashTable<u32>,
     levels: Levels,
     len: usize,
+    recent: Cell<Recent>,
 }
 
 /// A filter that somebody subscribes to, shared subscriptions aside: a tenth of its text. Valid while anybody does.
@@ -65,11 +70,13 @@ impl<K: Copy + Eq + Hash, V> SubscriptionTree<K, V> {
             edges: HashTable::new(),
             levels: Levels::new(),
             len: 0,
+            recent: Cell::default(),
         }
     }
 
     /// Subscribes `key`, or replaces the value it subscribed with and returns the old one [MQTT-3.8.4-3].
     pub fn insert(&mut self, filter: &TopicFilter, key: K, value: V) -> Option<V> {
+        self.recent.take();
         if self.root == NONE {
             self.root = self.nodes.insert(Node::below(NONE, NONE));
         }
@@ -154,29 +161,17 @@ impl<K: Copy + Eq + Hash, V> SubscriptionTree<K, V> {
     /// [MQTT-4.7.1-2], [MQTT-4.7.2-1]. Nothing is allocated for topics of up to 32 levels.
     pub fn matches<'t>(&'t self, topic: &TopicName, mut visit: impl FnMut(Matched<'t, K, V>)) {
         let topic = topic.as_str();
-        let shallowest_wildcard = usize::from(topic.starts_with('$'));
-        let mut path = Path::new(topic, &self.levels, &self.hashing);
-        let (mut id, mut depth) = (self.root, 0);
-        while let Some(node) = self.nodes.get(id) {
-            let wild = depth >= shallowest_wildcard;
-            if wild {
-                self.visit(node.hash, &mut visit);
-            }
-            let below = match path.level(depth) {
-                None => {
-                    self.visit(id, &mut visit);
-                    NONE
-                }
-                Some(level) => match self.child(id, node, level) {
-                    NONE if wild => node.plus,
-                    child => child,
-                },
-            };
-            (id, depth) = match below {
-                NONE => self.climb(id, depth, shallowest_wildcard),
-                below => (below, depth + 1),
-            };
+        let mut recent = self.recent.take();
+        if recent.is_of(topic) {
+            recent.nodes().for_each(|id| self.visit(id, &mut visit));
+        } else {
+            recent.begin(topic);
+            self.walk(topic, |id| {
+                recent.note(id);
+                self.visit(id, &mut visit);
+            });
         }
+        self.recent.set(recent);
     }
 
     /// The number of subscriptions: pairs of a filter and a key.
@@ -197,9 +192,37 @@ impl<K: Copy + Eq + Hash, V> SubscriptionTree<K, V> {
     fn remove_at(&mut self, id: u32, share_name: Option<&str>, key: K) -> Option<V> {
         let subscribers = &mut self.nodes.get_mut(id)?.subscribers;
         let removed = subscribers.remove(share_name, key, &self.hashing)?;
+        self.recent.take();
         self.len -= 1;
         self.prune(id);
         Some(removed)
+    }
+
+    /// Finds the nodes of all filters that match; some have nothing but children.
+    fn walk(&self, topic: &str, mut found: impl FnMut(u32)) {
+        let shallowest_wildcard = usize::from(topic.starts_with('$'));
+        let mut path = Path::new(topic, &self.levels, &self.hashing);
+        let (mut id, mut depth) = (self.root, 0);
+        while let Some(node) = self.nodes.get(id) {
+            let wild = depth >= shallowest_wildcard;
+            if wild && node.hash != NONE {
+                found(node.hash);
+            }
+            let below = match path.level(depth) {
+                None => {
+                    found(id);
+                    NONE
+                }
+                Some(level) => match self.child(id, node, level) {
+                    NONE if wild => node.plus,
+                    child => child,
+                },
+            };
+            (id, depth) = match below {
+                NONE => self.climb(id, depth, shallowest_wildcard),
+                below => (below, depth + 1),
+            };
+        }
     }
 
     /// After everything below `id` was seen: the nearest `+` branch still to see, or `NONE` at the root.

@@ -20,9 +20,10 @@ pub(crate) type Part = Box<dyn FnMut()>;
 pub(crate) type Entry = (&'static str, u64, fn() -> Part);
 
 /// Every part.
-pub(crate) const PARTS: [Entry; 18] = [
+pub(crate) const PARTS: [Entry; 19] = [
     ("decode a PUBLISH", BATCH, decode),
-    ("route one of 10,000 filters", 1, route),
+    ("route one of 10,000 filters", 1, || route([6759, 6768])),
+    ("route the topic of before", 1, || route([6759, 6759])),
     ("encode a PUBLISH", 1, encode),
     ("deliver with QoS 0", SUBSCRIBERS * BATCH, || {
         fan_out(Qos::AtMostOnce)
@@ -325,7 +326,8 @@ fn decode() -> Part {
     })
 }
 
-fn route() -> Part {
+/// Looks up the topics of two devices in turn.
+fn route(devices: [u32; 2]) -> Part {
     let mut tree = SubscriptionTree::new(7);
     for n in 0..10_000_u32 {
         let filter = match n % 9 {
@@ -335,10 +337,14 @@ fn route() -> Part {
         };
         tree.insert(&TopicFilter::try_from(filter.as_str()).unwrap(), n, ());
     }
-    let topic = TopicName::try_from("fleet/region9/site259/device6759/status").unwrap();
+    let mut topics = devices.map(|n| {
+        let topic = format!("fleet/region{}/site{}/device{n}/status", n % 50, n % 500);
+        TopicName::try_from(topic.as_str()).unwrap()
+    });
     Box::new(move || {
         let mut found = 0;
-        tree.matches(std::hint::black_box(&topic), |matched| {
+        topics.swap(0, 1);
+        tree.matches(std::hint::black_box(&topics[0]), |matched| {
             if let Matched::Each(entries) = matched {
                 found += entries.len();
             }

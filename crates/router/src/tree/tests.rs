@@ -195,6 +195,37 @@ fn a_filter_with_many_subscribers_is_one_visit() {
 }
 
 #[test]
+fn what_matched_last_is_forgotten_when_subscriptions_change() {
+    let mut tree = tree(&["a/+", "#"]);
+    assert_eq!(reached(&tree, "a/b"), [1, 0]);
+    assert_eq!(reached(&tree, "a/b"), [1, 0]);
+    tree.insert(&filter("a/b"), 2, "");
+    assert_eq!(reached(&tree, "a/b"), [1, 2, 0]);
+    tree.remove(&filter("a/+"), 0);
+    assert_eq!(reached(&tree, "a/b"), [1, 2]);
+    let (_, id) = (tree.remove(&filter("a/b"), 2), tree.id(&filter("#")));
+    assert_eq!(reached(&tree, "a/b"), [1]);
+    tree.remove_by_id(id.unwrap(), 1);
+    assert_eq!(reached(&tree, "a/b"), []);
+}
+
+#[test]
+fn a_topic_that_is_long_or_matched_by_many_filters_is_found_again() {
+    let many: Vec<String> = (0..20)
+        .map(|n| format!("$share/{n}/{}", ["#", "+/#", "a/#"][n % 3]))
+        .collect();
+    let mut filters = vec![
+        "#", "+/#", "a/#", "a/+", "+/+", "+/b", "a/b", "+/+/#", "a/+/#", "+/b/#", "a/b/#",
+    ];
+    filters.extend(many.iter().map(String::as_str));
+    let (tree, long) = (tree(&filters), ["a"; 100].join("/"));
+    for topic in ["a/b", &long] {
+        let found = reached(&tree, topic);
+        assert!(found.len() > 8 && found == reached(&tree, topic));
+    }
+}
+
+#[test]
 fn churn_leaves_no_node_and_no_level_behind() {
     let mut tree = tree(&["sport/#", "$share/g/sport/tennis", "+/+/x"]);
     let (before, len) = (tree.footprint(), tree.len());
