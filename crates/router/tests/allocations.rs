@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use weir_codec::{TopicFilter, TopicName};
-use weir_router::{Matched, SubscriptionTree};
+use weir_router::{Content, Matched, RetainedTree, SubscriptionTree};
 
 fn filter(text: &str) -> TopicFilter {
     TopicFilter::try_from(text).unwrap()
@@ -104,4 +104,23 @@ fn an_emptied_tree_gives_its_memory_back() {
     });
     assert!(info.bytes_max > 1_000_000, "{}", info.bytes_max);
     assert!(info.bytes_current < 4096, "{}", info.bytes_current);
+}
+
+#[test]
+fn retained_contents_that_become_short_give_their_memory_back() {
+    let topics: Vec<_> = (0..1000).map(|n| format!("a/{n:04}")).collect();
+    let set = |tree: &mut RetainedTree<(), ()>, payload_bytes| {
+        for topic in &topics {
+            let packet = topic.clone() + &"x".repeat(payload_bytes);
+            let content = Content::new(packet.as_bytes(), 0..topic.len()).unwrap();
+            tree.insert(content, (), ());
+        }
+    };
+    let mut tree = RetainedTree::new();
+    let info = allocation_counter::measure(|| {
+        set(&mut tree, 1000);
+        set(&mut tree, 10);
+    });
+    let bytes = info.bytes_current;
+    assert!(bytes < 200_000, "{bytes} bytes for 16,000");
 }

@@ -88,11 +88,7 @@ impl<M: Copy, V> Leaf<M, V> {
         let at = self.find(topic.as_bytes()).ok()?;
         self.write(at, &[]);
         self.slots.remove(at);
-        let value = self.values.remove(at);
-        if self.contents.len() * 4 < self.contents.capacity() {
-            self.shrink();
-        }
-        Some(value)
+        Some(self.values.remove(at))
     }
 
     /// The second half of it, if it has become too large.
@@ -131,6 +127,9 @@ impl<M: Copy, V> Leaf<M, V> {
             slot.content.move_by(old.len(), bytes.len());
         }
         self.contents.splice(old, bytes.iter().copied());
+        if self.contents.len() * 4 < self.contents.capacity() {
+            self.shrink();
+        }
     }
 
     /// Gives back the memory that it doesn't need.
