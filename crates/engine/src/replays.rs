@@ -178,7 +178,7 @@ impl Roster {
         // Not before: who is marked without need is handed out, and comes back here at once.
         self.dirty.mark(key, connection);
         match message.packet() {
-            // Nobody before 5.0 says how large a packet may be.
+            // Nobody before 5.0 says how large a packet may be, and of what is sent with it nothing else is asked either.
             Some(packet) if !session.checks_deliveries && !connection.version.is_v5() => {
                 *together = Some(Contents::of(packet));
             }

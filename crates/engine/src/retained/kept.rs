@@ -28,6 +28,7 @@ pub(crate) enum KeptMessage<'a> {
         /// The PUBLISH of 3.1 and 3.1.1 with QoS 0 and RETAIN 1, which ends with the payload.
         packet: Content<'a>,
         qos: Qos,
+        /// Where it is kept: who only sends the message doesn't read it.
         number: &'a MessageNumber,
     },
     Whole(&'a Arc<Message>),
