@@ -138,6 +138,7 @@ impl Arguments {
         Options {
             duration: Duration::from_secs_f64(self.seconds),
             rate,
+            payload_bytes: None,
             small: self.small,
         }
     }

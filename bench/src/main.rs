@@ -64,6 +64,9 @@ struct Run {
     /// Messages a second of each publisher, instead of the scenario's own.
     #[arg(long)]
     rate: Option<f64>,
+    /// Bytes of payload, instead of the scenario's own.
+    #[arg(long)]
+    payload: Option<usize>,
     /// Tiny numbers: only to see that nothing is lost.
     #[arg(long)]
     small: bool,
@@ -93,6 +96,7 @@ fn run(arguments: &Run) -> io::Result<bool> {
     let options = Options {
         duration: Duration::from_secs_f64(arguments.seconds),
         rate: arguments.rate,
+        payload_bytes: arguments.payload,
         small: arguments.small,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -83,6 +83,8 @@ pub(crate) struct Options {
     pub(crate) duration: Duration,
     /// Messages a second of each publisher, instead of the scenario's own.
     pub(crate) rate: Option<f64>,
+    /// Of a message, instead of the scenario's own.
+    pub(crate) payload_bytes: Option<usize>,
     /// Tiny numbers.
     pub(crate) small: bool,
 }
@@ -206,6 +208,7 @@ impl Scenario {
         Flow {
             duration: options.duration,
             rate: options.rate.or(flow.rate),
+            payload_bytes: options.payload_bytes.unwrap_or(flow.payload_bytes),
             ..flow
         }
     }

@@ -137,16 +137,18 @@ impl Decoder {
         !self.current.is_empty() || !self.pushed.is_empty()
     }
 
-    /// The packets that come next and only go on with `topic`, as far as they lie whole in one piece; `None`: there are none.
-    /// So they need not be looked at in full. Whoever took some of them [says so](Decoder::skip); all others still come
-    /// next. What else comes, or is wrong with it, [`Decoder::next_packet`] finds out.
+    /// The packets that come next and only go on with `topic`, none of more than `most_bytes`, as far as they lie whole in one
+    /// piece; `None`: there are none. So they need not be looked at in full. Whoever took some of them
+    /// [says so](Decoder::skip); all others still come next. What else comes, or is wrong with it, [`Decoder::next_packet`]
+    /// finds out.
     #[inline]
-    pub fn run(&self, topic: &TopicName) -> Option<Run<'_>> {
+    pub fn run(&self, topic: &TopicName, most_bytes: usize) -> Option<Run<'_>> {
         if !self.gathered.is_empty() || self.expects == Expects::Connect {
             return None;
         }
         let max_packet_bytes = usize::try_from(self.max_packet_bytes).ok()?;
-        let run = Run::of(&self.current, topic, self.version?, max_packet_bytes);
+        let most_bytes = most_bytes.min(max_packet_bytes);
+        let run = Run::of(&self.current, topic, self.version?, most_bytes);
         (!run.is_empty()).then_some(run)
     }
 

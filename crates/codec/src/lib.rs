@@ -62,7 +62,7 @@ pub use disconnect::Disconnect;
 pub use error::{DecodeError, EncodeError};
 pub use filter::TopicFilter;
 pub use frame::{PublishFrame, PublishHead};
-pub use output::{LINK_BYTES, Output, Piece};
+pub use output::{LINK_BYTES, Output, Piece, link_bytes_for};
 pub use packet::{Packet, PacketType};
 pub use properties::Properties;
 pub use property::{Property, PropertyId};

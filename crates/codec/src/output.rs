@@ -15,6 +15,13 @@ use core::{iter, mem};
 /// vectored write is cheaper than copying.
 pub const LINK_BYTES: usize = 2048;
 
+/// A payload of at least this many bytes is linked where `receivers` are sent the same: up to this size to copy it once for all
+/// of them is cheaper than one more segment in the vectored write of each.
+pub fn link_bytes_for(receivers: usize) -> usize {
+    // What a receiver does not take at once is kept for each by itself, so it stays small however many they are.
+    LINK_BYTES * receivers.clamp(1, 8)
+}
+
 /// A buffer of outgoing bytes. It holds no memory until something is put in, and keeps it when it is cleared.
 #[derive(Clone, Debug, Default)]
 pub struct Output {
@@ -307,6 +314,12 @@ mod tests {
         assert_eq!(before.len(), output.len());
         output.settle(&segment);
         assert_eq!((parts(&output), joined(&output)), (1, before));
+    }
+
+    #[test]
+    fn the_more_receive_it_the_larger_is_what_is_copied() {
+        let sizes = [0, 1, 2, 8, 9, 1000].map(|receivers| link_bytes_for(receivers) / LINK_BYTES);
+        assert_eq!(sizes, [1, 1, 2, 8, 8, 8]);
     }
 
     #[test]

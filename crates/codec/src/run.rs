@@ -4,13 +4,13 @@
 //! no further than to know that it is one. Where nothing about it changes it is passed on as it is, since QoS 0 without
 //! RETAIN and properties is written alike in both directions: that holds from 3.x to 3.x and from 5.0 to 5.0.
 
-use crate::{LINK_BYTES, PacketType, TopicName, Version, varint, varint::Varint};
+use crate::{PacketType, TopicName, Version, varint, varint::Varint};
 use bytes::Bytes;
 
 /// The first byte of a PUBLISH with QoS 0 and without RETAIN.
 const PLAIN_PUBLISH: u8 = (PacketType::Publish as u8) << 4;
 
-/// PUBLISH packets to one topic, with QoS 0, without DUP, RETAIN and properties, each with less than [`LINK_BYTES`] of payload.
+/// PUBLISH packets to one topic, with QoS 0, without DUP, RETAIN and properties.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
     bytes: &'a [u8],
@@ -219,7 +219,7 @@ fn front(bytes: &[u8], head_bytes: usize) -> Option<(&[u8], RunPacket<'_>)> {
         .get(len..len + body_bytes)?
         .split_at_checked(head_bytes)?;
     let bytes = bytes.get(..1 + len + body_bytes)?;
-    (payload.len() < LINK_BYTES).then_some((head, RunPacket { bytes, payload }))
+    Some((head, RunPacket { bytes, payload }))
 }
 
 /// Whether a packet that begins so says nothing beside the topic and its payload.
@@ -297,15 +297,10 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_before_what_is_too_large_or_better_linked() {
+    fn it_ends_before_what_is_too_large() {
         let topic = TopicName::try_from("a").unwrap();
         let small = b"\x30\x04\x00\x01ap\x30\x05\x00\x01apq";
         assert_eq!(Run::of(small, &topic, Version::V3_1, 6).len(), 1);
-        let mut large = b"\x30\x83\x10\x00\x01a".to_vec();
-        large.resize(6 + LINK_BYTES, 7);
-        assert_eq!(run(&large, Version::V3_1).len(), 0);
-        large[1] -= 1;
-        assert_eq!(run(&large, Version::V3_1).len(), 1);
     }
 
     #[test]

@@ -14,8 +14,8 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use smallvec::SmallVec;
 use weir_codec::{
-    Alike, EncodeError, LINK_BYTES, Properties, Property, PublishFrame, PublishHead, Segment,
-    Stretch, Version,
+    Alike, EncodeError, Properties, Property, PublishFrame, PublishHead, Segment, Stretch, Version,
+    link_bytes_for,
 };
 
 /// What may differ between the encodings of one message.
@@ -90,6 +90,8 @@ pub(crate) fn is_same<T: PartialEq>(one: &[T], other: &[T]) -> bool {
 pub(crate) struct Cast<'a> {
     message: Held<'a>,
     now: Instant,
+    /// How many are likely to be sent it.
+    receivers: usize,
     encodings: SmallVec<[Encoding; 1]>,
     /// Where it stands in the turn's segment, without or with RETAIN.
     places: SmallVec<[(Alike, bool, Stretch); 2]>,
@@ -141,10 +143,16 @@ impl<'a> Cast<'a> {
         Self {
             message,
             now,
+            receivers: 1,
             encodings: SmallVec::new(),
             places: SmallVec::new(),
             trail: None,
         }
+    }
+
+    /// Says that so many are likely to be sent it.
+    pub(crate) fn expect(&mut self, receivers: usize) {
+        self.receivers = receivers;
     }
 
     #[inline]
@@ -169,7 +177,7 @@ impl<'a> Cast<'a> {
     }
 
     /// Where the message stands in the turn's `segment`, for all who get it alike; `None`: nobody else gets it so, or the
-    /// payload is large and better linked.
+    /// payload is better linked.
     #[inline]
     pub(crate) fn stretch(
         &mut self,
@@ -180,7 +188,7 @@ impl<'a> Cast<'a> {
         // An alias is set once.
         if variant.has_packet_id
             || variant.alias.is_some_and(|alias| !alias.known)
-            || self.message().payload.len() >= LINK_BYTES
+            || self.message().payload.len() >= link_bytes_for(self.receivers)
         {
             return None;
         }

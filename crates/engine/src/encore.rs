@@ -21,7 +21,7 @@ use choir::Choir;
 use core::mem;
 use slotmap::SlotMap;
 use smallvec::SmallVec;
-use weir_codec::{Properties, Run, Segment, Stretch, TopicName};
+use weir_codec::{Properties, Run, Segment, Stretch, TopicName, link_bytes_for};
 use weir_router::GroupId;
 
 /// A segment of this size is not added to any more.
@@ -63,6 +63,8 @@ struct First {
     topic: TopicName,
     /// How often anything that it rests on had changed before.
     changes: u64,
+    /// A larger packet is better linked.
+    most_bytes: usize,
 }
 
 impl Encore {
@@ -125,11 +127,13 @@ impl Encore {
     /// The publisher may go on from its message, which was sent after so many `changes`.
     pub(crate) fn expect(&mut self, publisher: Option<SessionKey>, first: &Message, changes: u64) {
         self.is_on = !self.is_incomplete;
+        let receivers = self.choirs.iter().map(|choir| choir.members.len()).min();
         self.of = self.is_on.then(|| First {
             publisher,
             // It may be remembered longer than the publisher's other packets.
             topic: first.topic.detached(),
             changes,
+            most_bytes: link_bytes_for(receivers.unwrap_or(1)),
         });
     }
 
@@ -152,6 +156,12 @@ impl Encore {
         let of = self.of.as_ref();
         of.filter(|first| first.publisher == publisher)
             .map(|first| &first.topic)
+    }
+
+    /// The most bytes of a packet that goes on.
+    #[inline]
+    pub(crate) fn most_bytes(&self) -> usize {
+        self.of.as_ref().map_or(0, |first| first.most_bytes)
     }
 
     /// How many members there is memory for.
@@ -294,7 +304,7 @@ impl Encore {
     #[inline]
     fn room(&self, outbox_bytes: usize, segment: &Segment) -> (usize, usize) {
         let mut room = match segment.len() < SEGMENT_BYTES {
-            true => (usize::MAX, usize::MAX),
+            true => (usize::MAX, self.most_bytes()),
             false => (0, 0),
         };
         for choir in &self.choirs {

@@ -63,10 +63,12 @@ impl Roster {
             .interrupt(&mut self.dirty, &mut self.connections);
     }
 
-    /// What this session may go on with: what it published last, or to its first topic if others have published since.
+    /// What this session may go on with: what it published last, or to its first topic if others have published since. And
+    /// the most bytes of a packet that goes on.
     #[inline]
-    pub(crate) fn encore_of(&self, publisher: SessionKey) -> Option<&TopicName> {
-        self.topic_at(self.place_of(publisher), Some(publisher))
+    pub(crate) fn encore_of(&self, publisher: SessionKey) -> Option<(&TopicName, usize)> {
+        let encore = self.encore_at(self.place_of(publisher))?;
+        Some((encore.topic(Some(publisher))?, encore.most_bytes()))
     }
 
     /// Whether the publisher goes on with its last message, or messages of other shards do. If so, what is at hand from now on

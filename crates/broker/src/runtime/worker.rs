@@ -239,7 +239,10 @@ impl Worker {
     ) -> bool {
         let taken = {
             let (mut shard, mut decoder) = (self.shard.borrow_mut(), decoder.borrow_mut());
-            let Some(run) = shard.encore_topic(key).and_then(|it| decoder.run(it)) else {
+            let Some((topic, most_bytes)) = shard.encore_of(key) else {
+                return false;
+            };
+            let Some(run) = decoder.run(topic, most_bytes) else {
                 return false;
             };
             let taken = shard.handle_encore(now, key, run);

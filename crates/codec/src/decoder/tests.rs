@@ -116,24 +116,24 @@ fn what_is_not_taken_of_a_run_still_comes_next() {
     let bytes = b"\x30\x05\x00\x01a\x00p\x30\x05\x00\x01a\x00q\x30\x05\x00\x01a\x00r\x30\x08\x00\x01a\x03\x23\x00\x01s\x30";
     decoder.push(Bytes::from_static(bytes));
     for taken in [0, 2] {
-        let run = decoder.run(&topic).unwrap();
+        let run = decoder.run(&topic, MAX as usize).unwrap();
         assert_eq!(run.len(), 3);
         let run_bytes = run.first(taken).bytes().len();
         decoder.skip(run_bytes);
     }
     assert_eq!(publish(&mut decoder).payload, "r");
     // It has properties.
-    assert!(decoder.run(&topic).is_none() && decoder.has_unread());
+    assert!(decoder.run(&topic, MAX as usize).is_none() && decoder.has_unread());
     assert_eq!(publish(&mut decoder).payload, "s");
     assert_eq!(decoder.next_packet(), Ok(None));
     // The first byte of the next one is kept elsewhere.
-    assert!(decoder.run(&topic).is_none() && !decoder.has_unread());
+    assert!(decoder.run(&topic, MAX as usize).is_none() && !decoder.has_unread());
     decoder.set_max_packet_bytes(6);
     decoder.push(Bytes::from_static(
         b"\x04\x00\x01a\x00\x30\x05\x00\x01a\x00p",
     ));
     assert_eq!(publish(&mut decoder).payload, "");
-    assert!(decoder.run(&topic).is_none());
+    assert!(decoder.run(&topic, MAX as usize).is_none());
     assert_eq!(decoder.next_packet(), Err(DecodeError::PacketTooLarge));
 }
 

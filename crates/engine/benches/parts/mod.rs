@@ -259,8 +259,8 @@ impl Reader {
         self.decoder.push(self.bytes.clone());
         let key = self.key;
         loop {
-            while let Some(topic) = shard.encore_topic(key)
-                && let Some(run) = self.decoder.run(topic)
+            while let Some((topic, most_bytes)) = shard.encore_of(key)
+                && let Some(run) = self.decoder.run(topic, most_bytes)
                 && let taken @ 1.. = shard.handle_encore(NOW, key, run)
             {
                 let taken_bytes = run.first(taken).bytes().len();

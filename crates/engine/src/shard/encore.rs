@@ -16,18 +16,19 @@ use crate::subscription::Subscription;
 use crate::time::Instant;
 use alloc::sync::Arc;
 use bytes::Bytes;
-use weir_codec::{Delivery, LINK_BYTES, Properties, Publish, Qos, Run, RunPacket, TopicName};
+use weir_codec::{Delivery, Properties, Publish, Qos, Run, RunPacket, TopicName};
 
 impl Shard {
-    /// The topic that this connection has published to last, if it may go on with [`Shard::handle_encore`].
+    /// The topic that this connection has published to last, and the most bytes of a packet, if it may go on with
+    /// [`Shard::handle_encore`].
     #[must_use]
-    pub fn encore_topic(&self, connection: ConnectionKey) -> Option<&TopicName> {
+    pub fn encore_of(&self, connection: ConnectionKey) -> Option<(&TopicName, usize)> {
         let session = self.roster.connections.get(connection)?.session()?;
         self.roster.encore_of(session)
     }
 
-    /// Takes in the packets at the front of a run of the connection's to its [`Shard::encore_topic`], as [`Shard::handle`]
-    /// would one by one, and returns how many they are. The next one has to go there.
+    /// Takes in the packets at the front of a run [that may go on](Shard::encore_of), as [`Shard::handle`] would one by one, and
+    /// returns how many they are. The next one has to go there.
     pub fn handle_encore(
         &mut self,
         now: Instant,
@@ -264,7 +265,7 @@ impl Shard {
         publisher: Option<SessionKey>,
         (topic, payload, properties): (&TopicName, &[u8], &Properties),
     ) -> bool {
-        if payload.len() >= LINK_BYTES || !self.roster.resumes(publisher, topic) {
+        if !self.roster.resumes(publisher, topic) {
             return false;
         }
         let Roster {

@@ -149,6 +149,7 @@ impl Shard {
                     matches.push(entries);
                 }
             });
+        cast.expect(matches.iter().map(|entries| entries.len()).sum());
         let published_retain = cast.message().retain;
         let is_repeatable = cast.message().may_have_encore();
         match is_repeatable {

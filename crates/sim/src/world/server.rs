@@ -251,11 +251,12 @@ impl World<'_> {
     fn take_encore(&mut self, id: LinkId, shard: usize, key: ConnectionKey) -> bool {
         let now = self.instant();
         let engine = &mut self.hosts[shard].shard;
-        let Some(topic) = engine.encore_topic(key).cloned() else {
+        let Some((topic, most_bytes)) = engine.encore_of(key) else {
             return false;
         };
+        let topic = topic.clone();
         let decoder = &mut self.links[id].decoder;
-        let Some(run) = decoder.run(&topic) else {
+        let Some(run) = decoder.run(&topic, most_bytes) else {
             return false;
         };
         let copied = |it: RunPacket<'_>| Bytes::copy_from_slice(it.payload);

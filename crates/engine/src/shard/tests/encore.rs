@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 use std::format;
+use weir_codec::LINK_BYTES;
 
 /// `p` publishes; `a` and `b` (3.1.1), `c` (5.0) and `d` (with an identifier) have `t`.
 fn world() -> World {
@@ -260,6 +261,26 @@ fn what_is_too_large_for_one_ends_a_run_for_nobody_else() {
     );
     expect(&mut world, &["a", "b", "c", "d"], &["1", "2", &long, "3"]);
     expect(&mut world, &["s"], &["1", "2", "3"]);
+}
+
+#[test]
+fn the_more_receive_it_the_larger_is_what_goes_on() {
+    let mut world = World::new(1);
+    world.connect("p", "v4");
+    let names = ["a", "b", "c", "e"];
+    for (more, name) in names.iter().enumerate() {
+        world.connect(name, "v4");
+        world.subscribe(name, "t");
+        let long = "x".repeat(LINK_BYTES * more + 100);
+        let lines = ["1", &long, "2", &long, &long].map(|it| format!("PUBLISH t {it}"));
+        world.in_one_read("p", &lines);
+        expect(
+            &mut world,
+            &names[..=more],
+            &["1", &long, "2", &long, &long],
+        );
+        assert_eq!(world.most_bytes("p"), Some(LINK_BYTES * (more + 1)));
+    }
 }
 
 #[test]

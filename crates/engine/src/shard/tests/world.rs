@@ -127,8 +127,14 @@ impl World {
 
     /// Whether the client may go on with what it has published last, and nothing is decided anew.
     pub(super) fn may_go_on(&mut self, name: &str) -> bool {
+        self.most_bytes(name).is_some()
+    }
+
+    /// The most bytes of a packet with which it may.
+    pub(super) fn most_bytes(&mut self, name: &str) -> Option<usize> {
         let (shard, connection) = (self.client(name).shard, self.client(name).key);
-        self.shards[shard].encore_topic(connection).is_some()
+        let (_, most_bytes) = self.shards[shard].encore_of(connection)?;
+        Some(most_bytes)
     }
 
     /// Runs lines that arrive together: nothing else happens between them.
@@ -361,11 +367,12 @@ impl World {
             ..
         } = *self.client(name);
         let engine = &mut self.shards[shard];
-        let (Packet::Publish(publish), Some(topic)) = (packet, engine.encore_topic(key)) else {
+        let (Packet::Publish(publish), Some((topic, most_bytes))) = (packet, engine.encore_of(key))
+        else {
             return false;
         };
         let is_even = publish.payload.last().is_some_and(|last| last % 2 == 0);
-        let run = Run::of(bytes, topic, version, bytes.len());
+        let run = Run::of(bytes, topic, version, most_bytes);
         is_even && engine.handle_encore(self.now, key, run) == 1
     }
 
@@ -383,8 +390,8 @@ impl World {
         self.is_settling = false;
         loop {
             let (now, engine) = (self.now, &mut self.shards[shard]);
-            while let Some(topic) = engine.encore_topic(connection)
-                && let Some(run) = decoder.run(topic)
+            while let Some((topic, most_bytes)) = engine.encore_of(connection)
+                && let Some(run) = decoder.run(topic, most_bytes)
                 && let taken @ 1.. = engine.handle_encore(now, connection, run)
             {
                 let taken_bytes = run.first(taken).bytes().len();
