@@ -1,8 +1,8 @@
 //! How often passwords were tried in vain, by user and by address, and how long the next try has to wait.
 //!
 //! The wait grows with each failure up to a maximum, and a try that comes before it is over is not looked at: it costs no
-//! hash. What must hold: memory is bounded whatever is tried; a user that does not exist waits as one that does; nobody
-//! keeps a user out who logged in from the same address before, since then only the failures of that user from that
+//! hash. What must hold: who tries many at once learns no more than who tries one after the other; memory is bounded
+//! whatever is tried; a user that does not exist waits as one that does; nobody keeps a user out who logged in from the same address before, since then only the failures of that user from that
 //! address count. A loopback address is no address here: behind a proxy that is not trusted, everybody would have it.
 
 use crate::presented::network;
@@ -44,6 +44,8 @@ pub(crate) struct Attempt {
     user: u64,
     address: Option<u64>,
     pair: u64,
+    /// The failures that counted for it when it began.
+    failures: u32,
 }
 
 /// By hashes with a secret of this process, so that nobody can make two names meet.
@@ -82,44 +84,49 @@ impl Attempts {
         now: Instant,
     ) -> Result<Attempt, Duration> {
         let address = address.map(network);
-        let attempt = Attempt {
+        let mut attempt = Attempt {
             user: self.keys.hash_one((0_u8, user)),
             address: address
                 .filter(|address| !address.is_loopback())
                 .map(|address| self.keys.hash_one((1_u8, address))),
             pair: self.keys.hash_one((2_u8, user, address)),
+            failures: 0,
         };
         let mut memory = self.memory();
         let lanes = memory.lanes(attempt, now);
-        let waits = lanes
-            .iter()
-            .map(|lane| memory.wait(*lane, self.delay_max, now));
-        match waits.max() {
-            Some(wait) if !wait.is_zero() => Err(wait),
-            _ => {
-                // One try for each wait, however many come at the moment when it is over.
-                lanes.iter().for_each(|lane| memory.take_turn(*lane, now));
-                Ok(attempt)
-            }
+        let wait = memory.longest_wait(&lanes, self.delay_max, now);
+        if !wait.is_zero() {
+            return Err(wait);
         }
+        // One try for each wait, however many come at the moment when it is over.
+        lanes.iter().for_each(|lane| memory.take_turn(*lane, now));
+        attempt.failures = memory.failures_of(&lanes, now);
+        Ok(attempt)
     }
 
-    /// The password was wrong, or the user is none.
-    pub(crate) fn failed(&self, attempt: Attempt, now: Instant) {
+    /// Remembers how a try ended: the password was right, or it was wrong or the user is none.
+    ///
+    /// # Errors
+    /// Others that began before its end have failed, so that this one has to wait after all, for so long; how it ended
+    /// must not be told.
+    pub(crate) fn end(
+        &self,
+        attempt: Attempt,
+        is_right: bool,
+        now: Instant,
+    ) -> Result<(), Duration> {
         let mut memory = self.memory();
-        let keys = [Some(attempt.user), attempt.address, Some(attempt.pair)];
-        for key in keys.into_iter().flatten() {
-            memory.count(key, now);
+        let lanes = memory.lanes(attempt, now);
+        let wait = memory.longest_wait(&lanes, self.delay_max, now);
+        if !wait.is_zero() && memory.failures_of(&lanes, now) > attempt.failures {
+            return Err(wait);
         }
-    }
-
-    /// The password was right.
-    pub(crate) fn succeeded(&self, attempt: Attempt, now: Instant) {
-        let mut memory = self.memory();
-        memory.failures.remove(&attempt.pair);
-        let logins = &mut memory.logins;
-        make_room(logins, attempt.pair, |at| *at);
-        logins.insert(attempt.pair, now);
+        if is_right {
+            memory.succeeded(attempt, now);
+        } else {
+            memory.failed(attempt, now);
+        }
+        Ok(())
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -139,6 +146,31 @@ impl Memory {
         let of_address = attempt.address.map(|key| (key, FREE_OF_ADDRESS));
         let of_user = Some((attempt.user, FREE_OF_USER));
         of_user.into_iter().chain(of_address).collect()
+    }
+
+    fn failed(&mut self, attempt: Attempt, now: Instant) {
+        let keys = [Some(attempt.user), attempt.address, Some(attempt.pair)];
+        for key in keys.into_iter().flatten() {
+            self.count(key, now);
+        }
+    }
+
+    fn succeeded(&mut self, attempt: Attempt, now: Instant) {
+        self.failures.remove(&attempt.pair);
+        make_room(&mut self.logins, attempt.pair, |at| *at);
+        self.logins.insert(attempt.pair, now);
+    }
+
+    /// Over all of these.
+    fn failures_of(&self, lanes: &[Lane], now: Instant) -> u32 {
+        let failures = lanes.iter().filter_map(|(key, _)| self.failures.get(key));
+        let counting = failures.filter(|failures| now.duration_since(failures.at) < FORGOTTEN);
+        counting.fold(0, |sum, failures| sum.saturating_add(failures.count))
+    }
+
+    fn longest_wait(&self, lanes: &[Lane], delay_max: Duration, now: Instant) -> Duration {
+        let waits = lanes.iter().map(|lane| self.wait(*lane, delay_max, now));
+        waits.max().unwrap_or_default()
     }
 
     fn wait(&self, (key, free): Lane, delay_max: Duration, now: Instant) -> Duration {
@@ -210,20 +242,20 @@ mod tests {
         /// How long a wrong password had to wait; it is wrong if it may be tried.
         fn fails(&self, user: &str, from: Option<IpAddr>, seconds: u64) -> u64 {
             match self.0.begin(user, from, self.at(seconds)) {
-                Ok(attempt) => {
-                    self.0.failed(attempt, self.at(seconds));
-                    0
-                }
+                Ok(attempt) => self.ends(attempt, false, seconds),
                 Err(wait) => wait.as_secs(),
             }
         }
 
+        /// How long it has to wait after all.
+        fn ends(&self, attempt: Attempt, is_right: bool, seconds: u64) -> u64 {
+            let ended = self.0.end(attempt, is_right, self.at(seconds));
+            ended.map_or_else(|wait| wait.as_secs(), |()| 0)
+        }
+
         fn logs_in(&self, user: &str, from: Option<IpAddr>, seconds: u64) -> bool {
             let attempt = self.0.begin(user, from, self.at(seconds));
-            attempt.is_ok_and(|attempt| {
-                self.0.succeeded(attempt, self.at(seconds));
-                true
-            })
+            attempt.is_ok_and(|attempt| self.ends(attempt, true, seconds) == 0)
         }
     }
 
@@ -254,6 +286,30 @@ mod tests {
         let (attempts, later) = (&world.0, world.at(1));
         assert!(attempts.begin("ann", HERE, later).is_ok());
         assert!(attempts.begin("ann", HERE, later).is_err());
+    }
+
+    /// Passwords take long to check, and an exchange of SCRAM can be left open: many tries may have begun before one ends.
+    #[test]
+    fn of_many_tries_at_once_no_more_are_told_than_one_after_the_other() {
+        let world = World::new();
+        let begin = |user| world.0.begin(user, HERE, world.at(0)).unwrap();
+        let guesses: Vec<_> = (0..20).map(|_| begin("ann")).collect();
+        let right = begin("ann");
+        let waits: Vec<_> = guesses.iter().map(|it| world.ends(*it, false, 0)).collect();
+        assert_eq!(waits, [[0; 5].as_slice(), &[1; 15]].concat());
+        assert_eq!(world.ends(right, true, 0), 1, "not even the right one");
+        let honest: Vec<_> = (0..20).map(|_| begin("bob")).collect();
+        assert!(honest.iter().all(|it| world.ends(*it, true, 0) == 0));
+    }
+
+    #[test]
+    fn who_has_waited_is_told() {
+        let world = World::new();
+        for _ in 0..5 {
+            world.fails("ann", HERE, 0);
+        }
+        let attempt = world.0.begin("ann", HERE, world.at(1)).unwrap();
+        assert_eq!(world.ends(attempt, true, 1), 0);
     }
 
     #[test]

@@ -124,8 +124,9 @@ impl Chain {
             Some(Err(wait)) => Judgement::Decided(Err(told_to_wait(wait))),
             tried => {
                 let answer = self.anonymous(credentials, presented);
-                self.count(tried.and_then(Result::ok), answer.as_ref().err().copied());
-                Judgement::Decided(answer)
+                let attempt = tried.and_then(Result::ok);
+                let counted = self.count(attempt, answer.as_ref().err().copied());
+                Judgement::Decided(counted.and(answer))
             }
         }
     }
@@ -149,14 +150,20 @@ impl Chain {
     }
 
     /// Remembers how a try ended. Other refusals than for a wrong password, such as that nobody could look, are none.
-    fn count(&self, attempt: Option<Attempt>, refusal: Option<Refusal>) {
-        if let (Some(attempts), Some(attempt)) = (&self.attempts, attempt) {
-            match refusal {
-                Some(Refusal::BadCredentials) => attempts.failed(attempt, Instant::now()),
-                None => attempts.succeeded(attempt, Instant::now()),
-                Some(_) => {}
-            }
-        }
+    ///
+    /// # Errors
+    /// It has to wait after all, and nobody may be told.
+    fn count(&self, attempt: Option<Attempt>, refusal: Option<Refusal>) -> Result<(), Refusal> {
+        let (Some(attempts), Some(attempt)) = (&self.attempts, attempt) else {
+            return Ok(());
+        };
+        let is_right = match refusal {
+            None => true,
+            Some(Refusal::BadCredentials) => false,
+            Some(_) => return Ok(()),
+        };
+        let ended = attempts.end(attempt, is_right, Instant::now());
+        ended.map_err(told_to_wait)
     }
 
     /// Goes on with an enhanced authentication.
@@ -183,12 +190,12 @@ impl Chain {
     ) -> Judgement {
         match verdict {
             Verdict::Granted(identity) => {
-                self.count(attempt, None);
-                Judgement::Decided(Ok(self.admit(provider, client_id, identity)))
+                let counted = self.count(attempt, None);
+                Judgement::Decided(counted.map(|()| self.admit(provider, client_id, identity)))
             }
             Verdict::Refused(refusal) => {
-                self.count(attempt, Some(refusal));
-                Judgement::Decided(Err(refusal))
+                let counted = self.count(attempt, Some(refusal));
+                Judgement::Decided(counted.and(Err(refusal)))
             }
             Verdict::NoOpinion => Judgement::Decided(Err(Refusal::BadCredentials)),
             Verdict::Challenged(data, exchange) => Judgement::Challenged(
