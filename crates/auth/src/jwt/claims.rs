@@ -26,6 +26,7 @@ pub struct ClaimNames {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     NotAToken,
+    Critical,
     UnknownKey,
     NoKeys,
     Signature,
@@ -60,7 +61,7 @@ impl ClaimNames {
             .transpose()?;
         Ok(Identity {
             user: Some(user),
-            expires_at: Some(expiry(claims)? + leeway),
+            expires_at: Some(expiry(claims, leeway)?),
             data: None,
             rules,
         })
@@ -89,6 +90,9 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAToken => f.write_str("not a token"),
+            Self::Critical => {
+                f.write_str("its header asks for an extension that is not known here")
+            }
             Self::UnknownKey => f.write_str("no key for its algorithm and key id"),
             Self::NoKeys => f.write_str("the keys can't be had at the moment"),
             Self::Signature => f.write_str("its signature is wrong"),
@@ -104,11 +108,15 @@ impl fmt::Display for Fault {
     }
 }
 
-/// `exp`, which was checked already: seconds since 1970, possibly with a fraction.
-fn expiry(claims: &Map<String, Value>) -> Result<SystemTime, Fault> {
+/// `exp`, which was checked already, and the leeway: seconds since 1970, possibly with a fraction.
+fn expiry(claims: &Map<String, Value>, leeway: Duration) -> Result<SystemTime, Fault> {
     let seconds = claims.get("exp").and_then(Value::as_f64);
     let since = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     since
-        .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since))
+        .and_then(|since| {
+            SystemTime::UNIX_EPOCH
+                .checked_add(since)?
+                .checked_add(leeway)
+        })
         .ok_or_else(|| Fault::Missing("exp".into()))
 }

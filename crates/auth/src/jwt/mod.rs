@@ -134,6 +134,10 @@ impl Jwt {
         credentials: &Credentials,
     ) -> Result<crate::Identity, Fault> {
         let header = decode_header(token).map_err(|_| Fault::NotAToken)?;
+        // RFC 7515, 4.1.11: what has to be understood, and is not, makes a token invalid. No extension is known here.
+        if header.crit.is_some() {
+            return Err(Fault::Critical);
+        }
         let keys = match &self.keys {
             Keys::File(watched) => watched.current(),
             Keys::Url(remote) => remote

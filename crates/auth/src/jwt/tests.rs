@@ -237,6 +237,38 @@ async fn the_token_does_not_choose_the_algorithm() {
     assert_eq!(judge(&jwt, &format!("{message}.")).await, "BadCredentials");
 }
 
+/// RFC 7515, 4.1.11.
+#[tokio::test]
+async fn what_has_to_be_understood_and_is_not_makes_a_token_invalid() {
+    let scratch = Scratch::new();
+    let jwt = Jwt::open(with_secret(&scratch)).unwrap();
+    let claims = json!({"sub": "ann", "exp": seconds(60)});
+    for (header, expected) in [
+        (json!({"alg": "HS256", "more": true}), "granted to ann"),
+        (
+            json!({"alg": "HS256", "more": true, "crit": ["more"]}),
+            "BadCredentials",
+        ),
+        (json!({"alg": "HS256", "crit": []}), "BadCredentials"),
+    ] {
+        let token = Issuer::Secret(SECRET).sign(&header, &claims);
+        assert_eq!(judge(&jwt, &token).await, expected, "{header}");
+    }
+}
+
+#[tokio::test]
+async fn an_end_beyond_all_clocks_is_none() {
+    let scratch = Scratch::new();
+    let jwt = Jwt::open(JwtSettings {
+        leeway: Duration::from_secs(3600),
+        ..with_secret(&scratch)
+    })
+    .unwrap();
+    // The last second that the clock knows, as near as a float comes to it.
+    let last = token(&json!({"exp": i64::MAX - 1023}));
+    assert_eq!(judge(&jwt, &last).await, "BadCredentials");
+}
+
 #[tokio::test]
 async fn every_claim_that_is_asked_for_has_to_hold() {
     let scratch = Scratch::new();
