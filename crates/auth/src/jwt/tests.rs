@@ -490,6 +490,33 @@ async fn keys_behind_a_url_are_kept_and_rotated() {
     assert_eq!(judge(&jwt, &by_old).await, "granted to ann");
 }
 
+/// Anybody can name a key that is not known, and the server may be slow to say that there is none.
+#[tokio::test]
+async fn whoever_has_a_known_key_waits_for_nobody() {
+    let ours = Issuer::ec();
+    let (url, serving) = serve(vec![json!({"keys": [ours.jwk("ours")]}).to_string()]).await;
+    let address = url.split('/').nth(2).unwrap().to_owned();
+    let jwt = Jwt::open(settings(KeySource::Url(url, Duration::from_secs(3600)))).unwrap();
+    let claims = json!({"sub": "ann", "exp": seconds(60)});
+    let known = ours.sign(&json!({"alg": "ES256", "kid": "ours"}), &claims);
+    let unknown = Issuer::ec().sign(&json!({"alg": "ES256", "kid": "theirs"}), &claims);
+    assert_eq!(judge(&jwt, &known).await, "granted to ann");
+    serving.await.unwrap();
+    let silent = TcpListener::bind(address).await.unwrap();
+    let Keys::Url(remote) = &jwt.keys else {
+        unreachable!()
+    };
+    remote.grow_old(Duration::from_secs(11)).await;
+    tokio::select! {
+        biased;
+        verdict = judge(&jwt, &unknown) => panic!("{verdict}, by whom?"),
+        verdict = async {
+            let _asked = silent.accept().await.unwrap();
+            judge(&jwt, &known).await
+        } => assert_eq!(verdict, "granted to ann"),
+    }
+}
+
 #[tokio::test]
 async fn without_any_keys_nobody_is_let_in() {
     let jwt = Jwt::open(settings(KeySource::Url(
