@@ -39,6 +39,8 @@ pub(crate) struct ScramKeys {
 pub(crate) struct ClientFirst {
     /// Its user name.
     pub(crate) user: String,
+    /// The header before the rest, as the last message has to repeat it: in base64.
+    header: &'static str,
     bare: String,
     nonce: String,
 }
@@ -48,6 +50,7 @@ pub(crate) struct Awaiting {
     keys: ScramKeys,
     /// Whether the keys are those of the user: else no proof can be right.
     is_known: bool,
+    header: &'static str,
     nonce: String,
     first_messages: String,
 }
@@ -85,9 +88,11 @@ impl ClientFirst {
     pub(crate) fn parse(data: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(data).ok()?;
         // `y`: the client could bind the channel and believes that we can't, which is so.
-        let bare = text
-            .strip_prefix("n,,")
-            .or_else(|| text.strip_prefix("y,,"))?;
+        let (header, bare) = match text.split_at_checked(3)? {
+            ("n,,", bare) => ("biws", bare),
+            ("y,,", bare) => ("eSws", bare),
+            _ => return None,
+        };
         let mut attributes = bare.split(',');
         let user = attributes.next()?.strip_prefix("n=")?;
         let nonce = attributes.next()?.strip_prefix("r=")?;
@@ -97,6 +102,7 @@ impl ClientFirst {
         }
         Some(Self {
             user: unescape(user)?,
+            header,
             bare: bare.to_owned(),
             nonce: nonce.to_owned(),
         })
@@ -114,6 +120,7 @@ impl ClientFirst {
         let server_first = format!("r={nonce},s={salt},i={}", keys.rounds);
         let awaiting = Awaiting {
             is_known,
+            header: self.header,
             first_messages: format!("{},{server_first}", self.bare),
             nonce,
             keys,
@@ -128,11 +135,9 @@ impl Awaiting {
         let text = std::str::from_utf8(data).ok()?;
         let (without_proof, proof) = text.rsplit_once(",p=")?;
         let mut attributes = without_proof.split(',');
-        let binding = attributes.next()?.strip_prefix("c=")?;
+        let header = attributes.next()?.strip_prefix("c=")?;
         let nonce = attributes.next()?.strip_prefix("r=")?;
-        // The header of the client's first message again: `n,,` or `y,,`.
-        let is_bound = matches!(binding, "biws" | "eSws");
-        if !is_bound || nonce != self.nonce {
+        if header != self.header || nonce != self.nonce {
             return None;
         }
         let proof: [u8; 32] = STANDARD.decode(proof).ok()?.try_into().ok()?;
@@ -242,6 +247,37 @@ mod tests {
             assert!(awaiting.conclude(wrong.as_bytes()).is_none(), "{wrong}");
         }
         assert!(awaiting.conclude(b"").is_none());
+    }
+
+    /// RFC 5802, 5.1: whoever changed the header of the first message on the way is found out by the last one.
+    #[test]
+    fn the_header_of_the_first_message_has_to_be_repeated() {
+        for (first, last, is_repeated) in [
+            ("n", "biws", true),
+            ("y", "eSws", true),
+            ("n", "eSws", false),
+            ("y", "biws", false),
+        ] {
+            let first = CLIENT_FIRST.replacen('n', first, 1);
+            let first = ClientFirst::parse(first.as_bytes()).unwrap();
+            let (_, awaiting) = first.challenge_with(SERVER_NONCE, keys(), true);
+            let (unproven, _) = CLIENT_FINAL.split_once(",p=").unwrap();
+            let unproven = unproven.replacen("biws", last, 1);
+            let message = format!("{},{unproven}", awaiting.first_messages);
+            let salted = salted(b"pencil", &STANDARD.decode(SALT).unwrap(), keys().rounds);
+            let mut proof = sign(&salted, b"Client Key");
+            let signature = sign(&keys().stored_key, message.as_bytes());
+            proof
+                .iter_mut()
+                .zip(signature)
+                .for_each(|(byte, mask)| *byte ^= mask);
+            let last = format!("{unproven},p={}", STANDARD.encode(proof));
+            assert_eq!(
+                awaiting.conclude(last.as_bytes()).is_some(),
+                is_repeated,
+                "{last}"
+            );
+        }
     }
 
     #[test]
