@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
-use std::{fmt, fs, io, thread};
+use std::{fmt, io, thread};
 use weir_admin::StoreLoad;
 use weir_engine::{Change, MessageNumber, Record, SessionKey, ShardId, StoreTicket};
 use weir_store::{Files, Part, Recovered, Store, StoreError, Together};
@@ -63,14 +63,9 @@ pub(crate) struct Opened {
     recovered: Arc<Recovered>,
 }
 
-/// Why the store could not be opened.
+/// Why the store in this directory could not be opened.
 #[derive(Debug)]
-pub(crate) enum OpenError {
-    /// The directory can't be made.
-    Directory(PathBuf, io::Error),
-    /// What is in it can't be used.
-    Store(PathBuf, StoreError),
-}
+pub(crate) struct OpenError(PathBuf, StoreError);
 
 impl Opened {
     /// Opens the store that is configured, if one is.
@@ -78,8 +73,7 @@ impl Opened {
         let Some(path) = config.directory() else {
             return Ok(None);
         };
-        fs::create_dir_all(path).map_err(|error| OpenError::Directory(path.clone(), error))?;
-        let fail = |error| OpenError::Store(path.clone(), error);
+        let fail = |error| OpenError(path.clone(), error);
         let durability = match config.durability {
             Durability::Interval => weir_store::Durability::Interval,
             Durability::Sync | Durability::Memory => weir_store::Durability::Sync,
@@ -192,18 +186,8 @@ impl Load {
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Directory(path, error) => {
-                write!(
-                    f,
-                    "can't make the store's directory {}: {error}",
-                    path.display()
-                )
-            }
-            Self::Store(path, error) => {
-                write!(f, "can't open the store in {}: {error}", path.display())
-            }
-        }
+        let Self(path, error) = self;
+        write!(f, "can't open the store in {}: {error}", path.display())
     }
 }
 

@@ -26,11 +26,7 @@ pub(super) struct Directory {
 impl Directory {
     /// Creates the directory if there is none, and locks it.
     pub(super) fn lock(path: &Path) -> Result<Self, StoreError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(|error| StoreError::io(Doing::Create, path, &error))?;
+        create(path)?;
         let lock = take_lock(path)?;
         Ok(Self {
             path: path.into(),
@@ -112,10 +108,32 @@ impl Directory {
 
     /// Makes names last.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
-        let directory = File::open(&self.path)
-            .map_err(|error| StoreError::io(Doing::Open, &self.path, &error))?;
-        sync_all(&self.path, &directory)
+        sync_names(&self.path)
     }
+}
+
+/// Creates a directory and those that it is in, as far as they are not there. Each lasts before the next is begun.
+fn create(path: &Path) -> Result<(), StoreError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    create(parent)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => sync_names(parent),
+        // Somebody else was faster.
+        Err(_) if path.is_dir() => Ok(()),
+        Err(error) => Err(StoreError::io(Doing::Create, path, &error)),
+    }
+}
+
+/// Makes the names in a directory last.
+fn sync_names(path: &Path) -> Result<(), StoreError> {
+    let directory = File::open(path).map_err(|error| StoreError::io(Doing::Open, path, &error))?;
+    sync_all(path, &directory)
 }
 
 /// Opens a file to read it, or to write it too and to create it if need be.

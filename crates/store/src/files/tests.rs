@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -116,6 +117,18 @@ fn a_first_batch_larger_than_a_segment_is_kept_when_the_log_is_trimmed() {
     assert_eq!(log.segments.len(), 1);
     drop(log);
     assert_eq!(batches(&mut open(directory.path())).len(), 1);
+}
+
+#[test]
+fn a_directory_is_made_for_nobody_else() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("deep/er/log");
+    open(&path);
+    open(&path);
+    for made in path.ancestors().take(3) {
+        let mode = std::fs::metadata(made).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{}", made.display());
+    }
 }
 
 #[test]
