@@ -61,6 +61,7 @@ runAsScript(async () => {
   const run = (name, scenario) => check(console.log, `try-it page: ${name}`, scenario);
   await run("two tabs connect under ids of their own", () => connects(left, right));
   await run("messages of every QoS go from one tab to the other", () => talks(left, right));
+  await run("a byte order mark is a character like others [MQTT-1.5.4-3]", () => marked(left, right));
   await run("a retained message meets a later subscription", () => retained(left, right));
   await run("unsubscribing stops deliveries", () => unsubscribes(left, right));
   await mkdir(pictures, { recursive: true });
@@ -93,6 +94,12 @@ async function talks(left, right) {
   await left.publish("home/hall/light", "on", 1);
   await left.message("on");
   await right.message("on");
+}
+
+async function marked(left, right) {
+  await left.subscribe("+/marked", 1);
+  await right.publish("\ufeff/marked", "behind a mark", 1);
+  same((await left.message("behind a mark")).topic, "\ufeff/marked", "topic");
 }
 
 async function retained(left, right) {

@@ -299,7 +299,7 @@ class Reader {
   u16() { return this.u8() << 8 | this.u8(); }
   u32() { return this.u16() * 0x10000 + this.u16(); }
   data() { const end = this.u16() + this.#at; return this.#bytes.slice(this.#at, this.#at = end); }
-  text() { return new TextDecoder().decode(this.data()); }
+  text() { return new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.data()); }
   pair() { return [this.text(), this.text()]; }
   varint() {
     let value = 0, scale = 1, byte;

@@ -148,7 +148,7 @@ function messageItem({ topic, qos, retain, payload }) {
 // Text where the payload is text, hexadecimal digits where it is not.
 function readable(payload) {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(payload) || "(empty)";
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(payload) || "(empty)";
   } catch {
     const digits = [...payload.slice(0, 256)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
     return `${payload.length} bytes: ${digits}${payload.length > 256 ? " …" : ""}`;

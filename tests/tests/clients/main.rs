@@ -48,7 +48,7 @@ fn the_try_it_page_works_in_two_tabs() {
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
     let pictures = pictures.to_str().expect("a text path");
     let checks = Script::node("page.mjs", &[&address, pictures]).succeed();
-    assert_eq!(checks, 7);
+    assert_eq!(checks, 8);
 }
 
 #[test]
