@@ -139,15 +139,13 @@ pub(crate) fn forwarded(headers: &HeaderMap, peer: Peer, trusted: &TrustedProxie
     client.map(Peer::Address)
 }
 
-/// The last address that no trusted proxy has; of a request within the trusted networks, the first.
+/// The last address that no trusted proxy has; of a request within the trusted networks, the first. What is before it was
+/// written by the client, and may be anything.
 fn forwarded_for(headers: &HeaderMap, trusted: &TrustedProxies) -> Option<IpAddr> {
-    let lines = headers.get_all("x-forwarded-for").into_iter();
-    let lines: Vec<&str> = lines
-        .map(|line| line.to_str().ok())
-        .collect::<Option<_>>()?;
+    let lines = headers.get_all("x-forwarded-for").into_iter().rev();
     let mut client = None;
-    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-        let hop = address(hop.trim())?;
+    for hop in lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
+        let hop = address(std::str::from_utf8(hop).ok()?.trim())?;
         client = Some(hop);
         if !trusted.contain(Some(hop)) {
             break;

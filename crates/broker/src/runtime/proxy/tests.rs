@@ -84,10 +84,10 @@ fn what_is_no_header_is_said_to_be_none() {
     ));
 }
 
-fn client(proxy: &str, headers: &[(&'static str, &'static str)]) -> Option<String> {
+fn client(proxy: &str, headers: &[(&'static str, &str)]) -> Option<String> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
-        map.append(*name, http::HeaderValue::from_static(value));
+        map.append(*name, http::HeaderValue::try_from(*value).unwrap());
     }
     let proxy = Peer::Socket(format!("{proxy}:1").parse().unwrap());
     forwarded(&map, proxy, &trusted()).map(|peer| peer.to_string())
@@ -115,6 +115,19 @@ fn the_last_address_that_is_no_proxy_is_the_client() {
     assert_eq!(client("127.0.0.1", &lines).as_deref(), Some("192.0.2.7"));
     let real = [("x-real-ip", "192.0.2.7")];
     assert_eq!(client("10.2.2.2", &real).as_deref(), Some("192.0.2.7"));
+}
+
+/// A client that could make its address unreadable would be taken for the proxy.
+#[test]
+fn what_a_client_put_before_its_address_plays_no_part() {
+    for own in ["nonsense", "\u{e9}", ","] {
+        let list = format!("{own}, 192.0.2.7");
+        let found = client("127.0.0.1", &[("x-forwarded-for", &list)]);
+        assert_eq!(found.as_deref(), Some("192.0.2.7"), "{own}");
+        let lines = [("x-forwarded-for", own), ("x-forwarded-for", "192.0.2.7")];
+        let found = client("127.0.0.1", &lines);
+        assert_eq!(found.as_deref(), Some("192.0.2.7"), "{own}");
+    }
 }
 
 #[test]
