@@ -53,9 +53,10 @@ impl Presented {
     /// The cookie of this name, as it was sent; the first if there are several.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&str> {
-        self.lines(&COOKIE)
-            .flat_map(|line| line.split(';'))
-            .filter_map(|pair| pair.split_once('='))
+        let lines = self.headers.get_all(COOKIE).into_iter();
+        lines
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+            .filter_map(|pair| std::str::from_utf8(pair).ok()?.split_once('='))
             .find(|(found, _)| found.trim() == name)
             .map(|(_, value)| value.trim())
     }
@@ -131,6 +132,18 @@ mod tests {
         assert_eq!(shown.cookie("sess"), None);
         assert!(shown.subprotocols().eq(["mqtt", "bearer.x", "more"]));
         assert!(shown.parameters().eq([("a", "1"), ("token", "x.y")]));
+    }
+
+    /// Pages may set cookies with any characters, and browsers send all of a host's in one line.
+    #[test]
+    fn a_cookie_is_found_beside_one_that_is_not_ascii() {
+        for other in ["name=Zo\u{eb}".as_bytes(), b"name=\xff"] {
+            let line = [other, b"; session=s1; ", other].concat();
+            let mut shown = Presented::default();
+            let line = http::HeaderValue::from_bytes(&line).unwrap();
+            shown.headers.append(COOKIE, line);
+            assert_eq!(shown.cookie("session"), Some("s1"));
+        }
     }
 
     #[test]
