@@ -4,12 +4,12 @@
 //! has more of them waiting than it may have subscriptions loses one: the new replay of a filter then takes the place
 //! of its earlier ones, so that there are never more than that.
 //!
-//! Messages that go out with QoS 0, which is nearly all, are copied from where they are kept straight into the output, and
-//! those that lie beside each other at once.
+//! Messages that go out with QoS 0, which is nearly all, go from where they are kept straight into the output, and those that
+//! lie beside each other at once.
 
 use crate::cast::Cast;
 use crate::id::{ConnectionKey, SessionKey};
-use crate::retained::{KeptMessage, Progress, Replay, Retained};
+use crate::retained::{Kept, KeptMessage, Progress, Replay, Retained};
 use crate::roster::Roster;
 use crate::sending::{count, has_room, has_window, publish_alone};
 use crate::subscription::Subscription;
@@ -20,8 +20,11 @@ use core::ops::ControlFlow;
 use weir_codec::{Qos, TopicFilter};
 use weir_router::Contents;
 
-/// Steps of replays in one turn, of all together.
+/// Connections whose replays go on in one turn.
 const REPLAY_STEPS: usize = 4;
+
+/// Topics that they look at together.
+const REPLAY_LOOKS: usize = 1024;
 
 /// One session's replays, by filter and then in the order in which they were asked for.
 #[derive(Debug, Default)]
@@ -72,7 +75,11 @@ impl Roster {
     /// The work of one turn on replays, a step for each connection in turn: however many messages are looked at in vain,
     /// nobody else waits for long.
     pub(crate) fn replay(&mut self, retained: &Retained) {
+        let mut looks_left = REPLAY_LOOKS;
         for _ in 0..REPLAY_STEPS {
+            if looks_left == 0 {
+                return;
+            }
             let Some(key) = self.replaying.pop_front() else {
                 return;
             };
@@ -85,7 +92,9 @@ impl Roster {
             };
             let now = self.now;
             // Held up by the window, it goes on when acknowledgements come.
-            if self.wants_replay(key, to) && self.replay_step(key, to, retained, now) {
+            if self.wants_replay(key, to)
+                && self.replay_step((key, to), retained, now, &mut looks_left)
+            {
                 self.pump(key, now);
             }
         }
@@ -105,10 +114,10 @@ impl Roster {
     /// telling how much it is. Returns whether it went as far as it may in one step.
     fn replay_step(
         &mut self,
-        key: ConnectionKey,
-        to: SessionKey,
+        (key, to): (ConnectionKey, SessionKey),
         retained: &Retained,
         now: Instant,
+        looks_left: &mut usize,
     ) -> bool {
         let next = self
             .sessions
@@ -118,19 +127,12 @@ impl Roster {
             return false;
         };
         let subscription = replay.subscription;
-        let mut together: Option<Contents<'_>> = None;
-        let progress = retained.page(&place.0, &mut replay, now, |message| {
-            let qos = message.qos().min(subscription.qos);
-            if qos == Qos::AtMostOnce
-                && let (Some(packets), Some(packet)) = (&mut together, message.packet())
-                && packets.join(packet)
-            {
-                return ControlFlow::Continue(());
-            }
-            self.put_retained(key, together.take());
-            self.give_retained((key, to), &subscription, message, &mut together)
-        });
-        self.put_retained(key, together);
+        let takes_packets = self.takes_packets(key, to);
+        let give = |kept: Kept<'_>| match kept {
+            Kept::Packets(packets) => self.give_packets(key, &packets),
+            Kept::Message(message) => self.give_retained((key, to), &subscription, message),
+        };
+        let progress = retained.page(&place.0, &mut replay, takes_packets, now, looks_left, give);
         if progress != Progress::Done
             && let Some(session) = self.sessions.get_mut(to)
         {
@@ -139,15 +141,42 @@ impl Roster {
         progress != Progress::HeldUp
     }
 
-    /// Sends a retained message for a new subscription, if window and socket have room; or leaves it in `together`, for
-    /// others to be sent with it.
+    /// Whether packets can go to a client as they are kept: nobody before 5.0 says how large one may be, nothing is asked
+    /// of each, and what a client missed is told with a delivery that has a frame of its own.
+    fn takes_packets(&self, key: ConnectionKey, to: SessionKey) -> bool {
+        let (Some(session), Some(connection)) = (self.sessions.get(to), self.connections.get(key))
+        else {
+            return false;
+        };
+        !connection.version.is_v5()
+            && !session.checks_deliveries
+            && !session.queue.has_missed()
+            && !fault!(DeliveredAboveGranted)
+    }
+
+    /// Sends packets as they are kept, if the socket has room.
+    fn give_packets(&mut self, key: ConnectionKey, packets: &Contents<'_>) -> ControlFlow<()> {
+        let connection = self.connections.get_mut(key);
+        let Some(connection) = connection.filter(|it| has_room(&self.settings, it)) else {
+            return ControlFlow::Break(());
+        };
+        // Not before: who is marked without need is handed out, and comes back here at once.
+        self.dirty.mark(key, connection);
+        match packets.share() {
+            Some(bytes) => connection.output.link(bytes),
+            None => connection.output.put(packets.bytes()),
+        }
+        self.stats.messages_sent += packets.count() as u64;
+        ControlFlow::Continue(())
+    }
+
+    /// Sends a retained message for a new subscription, if window and socket have room.
     #[inline]
-    fn give_retained<'r>(
+    fn give_retained(
         &mut self,
         (key, to): (ConnectionKey, SessionKey),
         subscription: &Subscription,
-        message: KeptMessage<'r>,
-        together: &mut Option<Contents<'r>>,
+        message: KeptMessage<'_>,
     ) -> ControlFlow<()> {
         let (Some(session), Some(connection)) =
             (self.sessions.get_mut(to), self.connections.get_mut(key))
@@ -160,13 +189,12 @@ impl Roster {
         {
             return ControlFlow::Break(());
         }
-        // What a client missed is told with a delivery that has a frame of its own.
+        let identifiers = subscription.identifiers();
         let is_plain = qos == Qos::AtMostOnce && !session.queue.has_missed();
         if !is_plain || fault!(DeliveredAboveGranted) {
             if let Some(message) = message.to_message() {
                 let mut cast = Cast::kept(message, self.now);
                 // [MQTT3-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
-                let identifiers = subscription.identifiers();
                 self.deliver(to, subscription, identifiers, true, &mut cast);
             }
             return ControlFlow::Continue(());
@@ -175,27 +203,9 @@ impl Roster {
         if session.checks_deliveries && !message.topic_name().is_some_and(may_receive) {
             return ControlFlow::Continue(());
         }
-        // Not before: who is marked without need is handed out, and comes back here at once.
         self.dirty.mark(key, connection);
-        match message.packet() {
-            // Nobody before 5.0 says how large a packet may be, and of what is sent with it nothing else is asked either.
-            Some(packet) if !session.checks_deliveries && !connection.version.is_v5() => {
-                *together = Some(Contents::of(packet));
-            }
-            _ => {
-                let identifiers = subscription.identifiers();
-                let sent = publish_alone(connection, &message, identifiers, self.now);
-                count(&mut self.stats, sent);
-            }
-        }
+        let sent = publish_alone(connection, &message, identifiers, self.now);
+        count(&mut self.stats, sent);
         ControlFlow::Continue(())
-    }
-
-    /// Sends packets of retained messages as they are kept.
-    fn put_retained(&mut self, key: ConnectionKey, together: Option<Contents<'_>>) {
-        if let (Some(packets), Some(connection)) = (together, self.connections.get_mut(key)) {
-            connection.output.put(packets.bytes());
-            self.stats.messages_sent += packets.count() as u64;
-        }
     }
 }

@@ -23,9 +23,9 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
-pub(crate) use kept::KeptMessage;
+pub(crate) use kept::{Kept, KeptMessage};
 use kept::{Mark, write_packet};
-use weir_codec::{TopicFilter, TopicName};
+use weir_codec::{Qos, TopicFilter, TopicName};
 use weir_router::{Content, Page, RetainedTopic, RetainedTree};
 
 /// Which of two values of one topic is the later one.
@@ -39,9 +39,6 @@ const TOMBSTONES: usize = 16_384;
 
 /// And their topics together have so many bytes at most.
 const TOMBSTONES_BYTES: usize = 4 << 20;
-
-/// So many messages are given out at once in a replay.
-const PAGE: usize = 256;
 
 /// A payload is copied into the trees of all shards if the copies together have no more bytes than this; they share a larger one.
 const COPIES_BYTES: usize = 1024;
@@ -243,30 +240,43 @@ impl Retained {
         }
     }
 
-    /// The next part of a replay: gives messages to the subscriber, in order and as long as `give` goes on.
+    /// The next part of a replay: gives messages to the subscriber, in order, as long as `give` goes on and there are
+    /// `looks_left`, of which each topic takes one. Who takes packets is given them for what goes out with QoS 0.
     pub(crate) fn page<'r>(
         &'r self,
         filter: &TopicFilter,
         replay: &mut Replay,
+        takes_packets: bool,
         now: Instant,
-        mut give: impl FnMut(KeptMessage<'r>) -> ControlFlow<()>,
+        looks_left: &mut usize,
+        mut give: impl FnMut(Kept<'r>) -> ControlFlow<()>,
     ) -> Progress {
-        let before = replay.before_arrival;
-        let page =
-            self.tree.page(
-                filter,
-                replay.after.as_deref(),
-                PAGE,
-                |kept| match KeptMessage::of(&kept) {
-                    Some(message)
-                        if (kept.mark.arrival <= before || fault!(ReplayedThoughLive))
-                            && !message.is_expired(now) =>
-                    {
-                        give(message)
-                    }
-                    _ => ControlFlow::Continue(()),
-                },
-            );
+        let (before, granted) = (replay.before_arrival, replay.subscription.qos);
+        let is_due = |mark: Mark| mark.arrival <= before || fault!(ReplayedThoughLive);
+        // The highest QoS that goes out as 0.
+        let highest = match granted {
+            Qos::AtMostOnce => Qos::ExactlyOnce,
+            _ => Qos::AtMostOnce,
+        };
+        let is_packet = |mark: Mark| mark.plain.is_some_and(|qos| qos <= highest) && is_due(mark);
+        let after = replay.after.as_deref();
+        let page = self.tree.page(filter, after, looks_left, |topics| {
+            while topics.len() > 0 {
+                // Nothing is taken that is not wanted now.
+                let mut rest = topics.clone();
+                if takes_packets && let Some(packets) = rest.take_together(is_packet) {
+                    give(Kept::Packets(packets))?;
+                } else if let Some(kept) = rest.next()
+                    && is_due(kept.mark)
+                    && let Some(message) = KeptMessage::of(&kept)
+                    && !message.is_expired(now)
+                {
+                    give(Kept::Message(message))?;
+                }
+                *topics = rest;
+            }
+            ControlFlow::Continue(())
+        });
         match page {
             Page::Done => Progress::Done,
             Page::More(last) => {

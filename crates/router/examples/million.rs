@@ -172,12 +172,12 @@ fn retained() {
         "fleet/region8/site8/+/alarm",
     ] {
         let parsed = TopicFilter::try_from(filter).expect("a valid filter");
-        let (mut found, mut pages, mut slowest, mut after) = (0u32, 0u32, 0, None);
+        let (mut found, mut pages, mut slowest, mut after) = (0, 0, 0, None);
         let started = Instant::now();
         loop {
             let page_started = Instant::now();
-            let page = tree.page(&parsed, after.as_deref(), 100, |_| {
-                found += 1;
+            let page = tree.page(&parsed, after.as_deref(), &mut 100, |topics| {
+                found += topics.len();
                 ControlFlow::Continue(())
             });
             pages += 1;

@@ -36,5 +36,5 @@ mod subscribers;
 mod tree;
 
 pub use group::SharedGroup;
-pub use retained::{Content, Contents, Page, RetainedTopic, RetainedTree};
+pub use retained::{Content, Contents, Page, RetainedTopic, RetainedTopics, RetainedTree};
 pub use tree::{FilterId, GroupId, Matched, SubscriptionTree};

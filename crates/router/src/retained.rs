@@ -2,12 +2,13 @@
 //!
 //! Leaves of some kilobytes hold them, in the order of levels. A wildcard is answered by seeking: from the
 //! first topic that could match to the next, skipping every run that can't, so a literal prefix is
-//! never scanned past and a `+` costs two seeks for each value it takes. A page ends after `limit`
-//! matches or after a bounded number of looks, and its cursor is a topic, not a position: the set
-//! may change between pages, and each topic that stays is still visited exactly once.
+//! never scanned past and a `+` costs two seeks for each value it takes. A page ends after so many looks,
+//! so that a filter which matches next to nothing can't stall a thread. Its cursor is a topic, not a position:
+//! the set may change between pages, and each topic that stays is still visited exactly once.
 
 mod content;
 mod leaf;
+mod topics;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -18,13 +19,10 @@ use core::ops::{Bound, ControlFlow};
 
 use weir_codec::TopicFilter;
 
-pub use self::content::{Content, Contents};
-use self::leaf::{Entries, Leaf};
+pub use self::content::Content;
+use self::leaf::Leaf;
+pub use self::topics::{Contents, RetainedTopics};
 use crate::order::{BEHIND, InOrder, Place, compare};
-
-/// How many topics a page may look at for each match it is allowed, so that a filter that matches
-/// next to nothing can't stall a thread. [`RetainedTree::page`] states the bound.
-const LOOKS_PER_MATCH: usize = 8;
 
 /// Retained topics in the order of their levels, each with a content, a small mark and a value.
 pub struct RetainedTree<M, V> {
@@ -79,9 +77,9 @@ impl<M: Copy, V> RetainedTree<M, V> {
             }
         };
         if let Some(right) = split
-            && let Some(first) = right.entries().next()
+            && let Some(first) = right.topics().first()
         {
-            let first = InOrder(first.content.topic().into());
+            let first = InOrder(first.topic().into());
             self.leaves.insert(first, right);
         }
         self.len += usize::from(old.is_none());
@@ -118,54 +116,56 @@ impl<M: Copy, V> RetainedTree<M, V> {
 
     /// All topics in order, those that begin with `$` too.
     pub fn iter(&self) -> impl Iterator<Item = RetainedTopic<'_, M, V>> {
-        self.leaves.values().flat_map(Leaf::entries)
+        self.leaves.values().flat_map(Leaf::topics)
     }
 
-    /// Visits up to `limit` (at least one) matching topics that stand behind `after`, in order, as long as `visit` goes on,
-    /// and looks at no more than eight times as many. Of a shared filter the part behind the share name counts.
+    /// Visits matching topics that stand behind `after`, in order, as long as `visit` goes on. Each topic that is looked at,
+    /// whether it matches or not, takes one of `looks_left`, and at least one does. Of a shared filter the part behind the share name counts.
+    ///
+    /// Matches that stand together, as those of a literal prefix and a `#` do, are visited together. When `visit` breaks
+    /// off, what it has not taken of them was not visited.
     pub fn page<'t>(
         &'t self,
         filter: &TopicFilter,
         after: Option<&str>,
-        limit: usize,
-        mut visit: impl FnMut(RetainedTopic<'t, M, V>) -> ControlFlow<()>,
+        looks_left: &mut usize,
+        mut visit: impl FnMut(&mut RetainedTopics<'t, M, V>) -> ControlFlow<()>,
     ) -> Page {
         let filter = filter.filter().as_bytes();
-        let stands_together = filter.ends_with(b"#") && !filter.contains(&b'+');
-        // Of so many of the next topics it is known that they match.
-        let mut known = 0;
-        let mut matches_left = limit.max(1);
-        let mut looks_left = matches_left.saturating_mul(LOOKS_PER_MATCH);
+        let stand_together = filter.ends_with(b"#") && !filter.contains(&b'+');
         let mut place = Vec::new();
         let mut last: Option<Content<'_>> = None;
         let mut rest = self.start(filter, after);
-        while let Some(next) = rest.next() {
-            let content = next.content;
-            let verdict = match known {
-                0 => judge(filter, content.topic_bytes(), &mut place),
-                _ => Verdict::Match,
-            };
-            match verdict {
+        while let Some(first) = rest.first() {
+            let looked_at = match judge(filter, first.topic_bytes(), &mut place) {
                 Verdict::Match => {
-                    if visit(next).is_break() {
+                    let mut count = 1;
+                    if stand_together {
+                        put_end(filter, first.topic_bytes(), &mut place);
+                        count = rest.topics.before(&place).min(*looks_left).max(1);
+                    }
+                    let mut topics = rest.topics.split(count);
+                    let all = topics.clone();
+                    if visit(&mut topics).is_break() {
+                        last = all.last_of(count - topics.len()).or(last);
                         return Page::Stopped(last.map(|last| last.topic().into()));
                     }
-                    matches_left -= 1;
-                    if known > 0 {
-                        known -= 1;
-                    } else if stands_together {
-                        put_end(filter, content.topic_bytes(), &mut place);
-                        known = rest.entries.before(&place);
-                    }
+                    last = all.last_of(count);
+                    count
                 }
-                Verdict::Seek => rest = self.seek(rest, &place),
+                Verdict::Seek => {
+                    last = Some(first);
+                    rest = self.seek(rest, &place);
+                    1
+                }
                 Verdict::End => return Page::Done,
+            };
+            *looks_left = looks_left.saturating_sub(looked_at);
+            if let Some(last) = last
+                && *looks_left == 0
+            {
+                return Page::More(last.topic().into());
             }
-            looks_left -= 1;
-            if matches_left == 0 || looks_left == 0 {
-                return Page::More(content.topic().into());
-            }
-            last = Some(content);
         }
         Page::Done
     }
@@ -179,12 +179,12 @@ impl<M: Copy, V> RetainedTree<M, V> {
         }
     }
 
-    /// On from a place further behind. Often the next topic stands there already, and looking is cheaper than a search.
-    fn seek<'t>(&'t self, rest: Walk<'t, M, V>, place: &[u8]) -> Walk<'t, M, V> {
-        match rest.clone().next() {
-            Some(next) if compare(next.content.topic_bytes(), place).is_lt() => {
-                self.walk(place, true)
-            }
+    /// On from a place behind the next topic. Often the one after that stands there already, and looking is cheaper than a
+    /// search.
+    fn seek<'t>(&'t self, mut rest: Walk<'t, M, V>, place: &[u8]) -> Walk<'t, M, V> {
+        rest.topics.split(1);
+        match rest.first() {
+            Some(next) if compare(next.topic_bytes(), place).is_lt() => self.walk(place, true),
             _ => rest,
         }
     }
@@ -194,8 +194,8 @@ impl<M: Copy, V> RetainedTree<M, V> {
         let leaf = self.until(place).next_back();
         let behind = (Bound::Excluded(&place as &dyn Place), Bound::Unbounded);
         Walk {
-            entries: leaf.map_or_else(Entries::none, |(_, leaf)| {
-                leaf.entries_from(place, includes)
+            topics: leaf.map_or_else(RetainedTopics::none, |(_, leaf)| {
+                leaf.topics_from(place, includes)
             }),
             leaves: self.leaves.range::<dyn Place, _>(behind),
         }
@@ -215,30 +215,19 @@ impl<M: Copy, V> RetainedTree<M, V> {
 
 /// Topics from a place on, through the leaves.
 struct Walk<'t, M, V> {
-    entries: Entries<'t, M, V>,
+    topics: RetainedTopics<'t, M, V>,
     leaves: Range<'t, InOrder, Leaf<M, V>>,
 }
 
-impl<M, V> Clone for Walk<'_, M, V> {
-    fn clone(&self) -> Self {
-        Self {
-            entries: self.entries.clone(),
-            leaves: self.leaves.clone(),
-        }
-    }
-}
-
-impl<'t, M: Copy, V> Iterator for Walk<'t, M, V> {
-    type Item = RetainedTopic<'t, M, V>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
+impl<'t, M: Copy, V> Walk<'t, M, V> {
+    /// The next one, which its leaf has then.
+    fn first(&mut self) -> Option<Content<'t>> {
         loop {
-            if let Some(next) = self.entries.next() {
-                return Some(next);
+            if let Some(first) = self.topics.first() {
+                return Some(first);
             }
             let (_, leaf) = self.leaves.next()?;
-            self.entries = leaf.entries();
+            self.topics = leaf.topics();
         }
     }
 }

@@ -119,8 +119,8 @@ fn apply(tree: &mut SubscriptionTree<u8, u16>, model: &mut Model, operation: Ope
 
 fn pages(tree: &RetainedTree<(), u16>, filter: &TopicFilter, limit: usize) -> Vec<(String, u16)> {
     let (mut found, mut after) = (Vec::new(), None);
-    while let Page::More(last) = tree.page(filter, after.as_deref(), limit, |kept| {
-        found.push((kept.content.topic().to_string(), *kept.value));
+    while let Page::More(last) = tree.page(filter, after.as_deref(), &mut { limit }, |topics| {
+        found.extend(topics.map(|kept| (kept.content.topic().to_string(), *kept.value)));
         ControlFlow::Continue(())
     }) {
         after = Some(last);
@@ -179,8 +179,8 @@ proptest! {
         stay.iter().for_each(|topic| { tree.insert(Content::of_topic(topic.as_str()), (), 0); });
         let mut changes = come_and_go.into_iter().filter(|(topic, _)| !stay.contains(topic));
         let (mut found, mut after) = (Vec::new(), None);
-        while let Page::More(last) = tree.page(&filter, after.as_deref(), 1, |kept| {
-            found.push(TopicName::try_from(kept.content.topic()).unwrap());
+        while let Page::More(last) = tree.page(&filter, after.as_deref(), &mut 1, |topics| {
+            found.extend(topics.map(|kept| TopicName::try_from(kept.content.topic()).unwrap()));
             ControlFlow::Continue(())
         }) {
             for (topic, comes) in changes.by_ref().take(3) {

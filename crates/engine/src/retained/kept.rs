@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use weir_codec::{Properties, PublishHead, Qos, TopicName, Version};
-use weir_router::{Content, RetainedTopic};
+use weir_router::{Content, Contents, RetainedTopic};
 
 /// What a replay looks at.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,13 @@ pub(super) struct Mark {
     pub(super) arrival: u64,
     /// The QoS of a message that is plain: without properties, and it does not expire. Its packet is the topic's content.
     pub(super) plain: Option<Qos>,
+}
+
+/// What a replay gives.
+pub(crate) enum Kept<'a> {
+    Message(KeptMessage<'a>),
+    /// Messages as [`KeptMessage::Plain`] has them, all of which go out with QoS 0.
+    Packets(Contents<'a>),
 }
 
 /// A retained message where it is kept.
@@ -53,15 +60,6 @@ impl<'a> KeptMessage<'a> {
         match *self {
             Self::Plain { packet, .. } => packet.topic(),
             Self::Whole(message) => message.topic.as_str(),
-        }
-    }
-
-    /// The packet that a client of 3.1 or 3.1.1 gets with QoS 0.
-    #[inline]
-    pub(crate) fn packet(&self) -> Option<Content<'a>> {
-        match *self {
-            Self::Plain { packet, .. } => Some(packet),
-            Self::Whole(_) => None,
         }
     }
 

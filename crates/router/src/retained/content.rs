@@ -4,14 +4,12 @@
 //! checked when it comes; from then on only bytes are compared and copied.
 
 use core::ops::Range;
-use core::{ptr, str};
+use core::str;
 
 /// The bytes that are kept for a topic, the topic among them.
 #[derive(Clone, Copy, Debug)]
 pub struct Content<'t> {
-    /// It, and what lies around it.
-    memory: &'t [u8],
-    content: Span,
+    bytes: &'t [u8],
     /// Where the topic stands in it.
     topic: Span,
 }
@@ -21,29 +19,25 @@ impl<'t> Content<'t> {
     pub fn new(bytes: &'t [u8], topic: Range<usize>) -> Option<Self> {
         str::from_utf8(bytes.get(topic.clone())?).ok()?;
         let topic = Span::of(topic.start, topic.len());
-        Some(Self::at(bytes, Span::of(0, bytes.len()), topic))
+        Some(Self { bytes, topic })
     }
 
     /// The topic, and nothing else.
     pub fn of_topic(topic: &'t str) -> Self {
-        let all = Span::of(0, topic.len());
-        Self::at(topic.as_bytes(), all, all)
+        let (bytes, topic) = (topic.as_bytes(), Span::of(0, topic.len()));
+        Self { bytes, topic }
     }
 
-    /// What was new once, and lies at `content` in `memory` now.
+    /// What was new once, and is kept now.
     #[inline]
-    pub(super) fn at(memory: &'t [u8], content: Span, topic: Span) -> Self {
-        Self {
-            memory,
-            content,
-            topic,
-        }
+    pub(super) fn kept(bytes: &'t [u8], topic: Span) -> Self {
+        Self { bytes, topic }
     }
 
     /// All of it.
     #[inline]
     pub fn bytes(&self) -> &'t [u8] {
-        self.memory.get(self.content.range()).unwrap_or_default()
+        self.bytes
     }
 
     /// The topic.
@@ -67,47 +61,6 @@ impl<'t> Content<'t> {
 
     pub(super) fn topic_span(&self) -> Span {
         self.topic
-    }
-}
-
-/// Contents that lie directly behind each other, taken as one.
-#[derive(Clone, Copy, Debug)]
-pub struct Contents<'t> {
-    memory: &'t [u8],
-    span: Span,
-    count: usize,
-}
-
-impl<'t> Contents<'t> {
-    /// One content.
-    pub fn of(content: Content<'t>) -> Self {
-        Self {
-            memory: content.memory,
-            span: content.content,
-            count: 1,
-        }
-    }
-
-    /// Takes the next one, too, if it lies directly behind; returns whether it does.
-    #[inline]
-    pub fn join(&mut self, next: Content<'t>) -> bool {
-        let is_behind = ptr::eq(self.memory, next.memory)
-            && self.span.range().end == next.content.range().start;
-        if is_behind {
-            self.span.len += next.content.len;
-            self.count += 1;
-        }
-        is_behind
-    }
-
-    /// The bytes of all.
-    pub fn bytes(&self) -> &'t [u8] {
-        self.memory.get(self.span.range()).unwrap_or_default()
-    }
-
-    /// How many they are.
-    pub fn count(&self) -> usize {
-        self.count
     }
 }
 

@@ -3,19 +3,23 @@
 //! A replay reads what stands in order, so it reads memory in order, whenever each of the messages came, and contents
 //! beside each other can be taken as one. For that a change moves what stands behind it, which is at most a leaf.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
+use core::ops::Range;
 
 use super::RetainedTopic;
 use super::content::{Content, Span};
+use super::topics::{Contents, RetainedTopics};
 use crate::order::compare;
 
 /// A leaf of two topics or more is split when it has more bytes than this.
-const LEAF_BYTES: usize = 16 << 10;
+const LEAF_BYTES: usize = 32 << 10;
 
 /// Some topics in the order of levels, each with a content, a mark and a value.
 pub(super) struct Leaf<M, V> {
-    contents: Vec<u8>,
+    /// Copied before it changes if somebody still reads it.
+    contents: Arc<Vec<u8>>,
     /// Apart from the values, since a replay reads nothing else of most topics.
     slots: Vec<Slot<M>>,
     /// One for each slot.
@@ -30,9 +34,9 @@ struct Slot<M> {
 }
 
 impl<M: Copy, V> Leaf<M, V> {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            contents: Vec::new(),
+            contents: Arc::default(),
             slots: Vec::new(),
             values: Vec::new(),
         }
@@ -43,19 +47,54 @@ impl<M: Copy, V> Leaf<M, V> {
     }
 
     /// All topics in order.
-    pub(super) fn entries(&self) -> Entries<'_, M, V> {
-        self.entries_of(0)
+    pub(super) fn topics(&self) -> RetainedTopics<'_, M, V> {
+        RetainedTopics::of(self, 0..self.slots.len())
     }
 
     /// The topics from a place on, without the one that stands there or with it.
-    pub(super) fn entries_from(&self, place: &[u8], includes: bool) -> Entries<'_, M, V> {
+    pub(super) fn topics_from(&self, place: &[u8], includes: bool) -> RetainedTopics<'_, M, V> {
         let found = self.find(place);
-        self.entries_of(found.map_or_else(|at| at, |at| at + usize::from(!includes)))
+        let from = found.map_or_else(|at| at, |at| at + usize::from(!includes));
+        RetainedTopics::of(self, from..self.slots.len())
     }
 
     pub(super) fn get(&self, topic: &str) -> Option<RetainedTopic<'_, M, V>> {
-        let at = self.find(topic.as_bytes()).ok()?;
-        self.entries_of(at).next()
+        self.at(self.find(topic.as_bytes()).ok()?)
+    }
+
+    #[inline]
+    pub(super) fn at(&self, at: usize) -> Option<RetainedTopic<'_, M, V>> {
+        let (slot, value) = (self.slots.get(at)?, self.values.get(at)?);
+        Some(RetainedTopic {
+            content: self.content(slot),
+            mark: slot.mark,
+            value,
+        })
+    }
+
+    pub(super) fn marks(&self, topics: Range<usize>) -> impl Iterator<Item = M> {
+        let slots = self.slots.get(topics).unwrap_or_default();
+        slots.iter().map(|slot| slot.mark)
+    }
+
+    pub(super) fn contents(&self, topics: Range<usize>) -> Contents<'_> {
+        let (count, slots) = (topics.len(), self.slots.get(topics).unwrap_or_default());
+        let end = |slot: Option<&Slot<M>>, end: fn(Range<usize>) -> usize| {
+            slot.map_or(0, |slot| end(slot.content.range()))
+        };
+        let range = end(slots.first(), |it| it.start)..end(slots.last(), |it| it.end);
+        Contents::of(&self.contents, range, count)
+    }
+
+    /// How many of some topics stand before a place.
+    pub(super) fn before(&self, topics: Range<usize>, place: &[u8]) -> usize {
+        let slots = self.slots.get(topics).unwrap_or_default();
+        let is_before = |slot: &Slot<M>| compare(self.content(slot).topic_bytes(), place).is_lt();
+        // Mostly all of them: a search would look at more than the last.
+        match slots.last() {
+            Some(last) if is_before(last) => slots.len(),
+            _ => slots.partition_point(is_before),
+        }
     }
 
     /// Sets the content of the topic in it, its mark and its value, and returns the value it had.
@@ -99,7 +138,7 @@ impl<M: Copy, V> Leaf<M, V> {
         let half = self.slots.len() / 2;
         let start = self.slots.get(half)?.content.range().start;
         let mut right = Self {
-            contents: self.contents.split_off(start),
+            contents: Arc::new(Arc::make_mut(&mut self.contents).split_off(start)),
             slots: self.slots.split_off(half),
             values: self.values.split_off(half),
         };
@@ -116,7 +155,8 @@ impl<M: Copy, V> Leaf<M, V> {
             return;
         };
         let old = slot.content.range();
-        if let Some(place) = self.contents.get_mut(old.clone())
+        let contents = Arc::make_mut(&mut self.contents);
+        if let Some(place) = contents.get_mut(old.clone())
             && place.len() == bytes.len()
         {
             place.copy_from_slice(bytes);
@@ -126,15 +166,15 @@ impl<M: Copy, V> Leaf<M, V> {
         for slot in behind {
             slot.content.move_by(old.len(), bytes.len());
         }
-        self.contents.splice(old, bytes.iter().copied());
-        if self.contents.len() * 4 < self.contents.capacity() {
+        contents.splice(old, bytes.iter().copied());
+        if contents.len() * 4 < contents.capacity() {
             self.shrink();
         }
     }
 
     /// Gives back the memory that it doesn't need.
     fn shrink(&mut self) {
-        self.contents.shrink_to_fit();
+        Arc::make_mut(&mut self.contents).shrink_to_fit();
         self.slots.shrink_to_fit();
         self.values.shrink_to_fit();
     }
@@ -146,69 +186,7 @@ impl<M: Copy, V> Leaf<M, V> {
 
     #[inline]
     fn content(&self, slot: &Slot<M>) -> Content<'_> {
-        Content::at(&self.contents, slot.content, slot.topic)
-    }
-
-    fn entries_of(&self, start: usize) -> Entries<'_, M, V> {
-        Entries {
-            leaf: Some(self),
-            next: start,
-        }
-    }
-}
-
-/// The topics of a leaf in order, from one on.
-pub(super) struct Entries<'t, M, V> {
-    leaf: Option<&'t Leaf<M, V>>,
-    next: usize,
-}
-
-impl<M: Copy, V> Entries<'_, M, V> {
-    pub(super) fn none() -> Self {
-        Self {
-            leaf: None,
-            next: 0,
-        }
-    }
-
-    /// How many of them stand before a place.
-    pub(super) fn before(&self, place: &[u8]) -> usize {
-        let rest = self
-            .leaf
-            .and_then(|leaf| Some((leaf, leaf.slots.get(self.next..)?)));
-        let Some((leaf, slots)) = rest else {
-            return 0;
-        };
-        let is_before = |slot: &Slot<M>| compare(leaf.content(slot).topic_bytes(), place).is_lt();
-        // Mostly all of them: a search would look at more than the last.
-        match slots.last() {
-            Some(last) if is_before(last) => slots.len(),
-            _ => slots.partition_point(is_before),
-        }
-    }
-}
-
-impl<M, V> Clone for Entries<'_, M, V> {
-    fn clone(&self) -> Self {
-        Self {
-            leaf: self.leaf,
-            next: self.next,
-        }
-    }
-}
-
-impl<'t, M: Copy, V> Iterator for Entries<'t, M, V> {
-    type Item = RetainedTopic<'t, M, V>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        let leaf = self.leaf?;
-        let (slot, value) = (leaf.slots.get(self.next)?, leaf.values.get(self.next)?);
-        self.next += 1;
-        Some(RetainedTopic {
-            content: leaf.content(slot),
-            mark: slot.mark,
-            value,
-        })
+        let bytes = self.contents.get(slot.content.range());
+        Content::kept(bytes.unwrap_or_default(), slot.topic)
     }
 }

@@ -347,3 +347,28 @@ fn payloads_of_any_length_are_replayed_and_replaced() {
         }
     }
 }
+
+/// A replay goes out from where the messages are kept.
+#[test]
+fn a_replay_on_its_way_stays_as_it_was() {
+    World::new(1).run(
+        "
+        a> CONNECT v4
+        a< CONNACK
+        b> CONNECT v4
+        b< CONNACK
+        b> PUBLISH t/1 one retain
+        b> PUBLISH t/2 two retain
+        a! stall
+        a> SUBSCRIBE t/#
+        b> PUBLISH t/1 ONE retain
+        b> PUBLISH t/2 longer retain
+        a! read
+        a< SUBACK 00
+        a< PUBLISH t/1 one retain
+        a< PUBLISH t/2 two retain
+        a< PUBLISH t/1 ONE
+        a< PUBLISH t/2 longer
+        ",
+    );
+}
