@@ -1,7 +1,7 @@
 //! Two connections that want one client id: the one that has it is asked whether it is there.
 //!
 //! Who wins is the engine's to say. Here a WebSocket is pinged, since browsers answer for their pages. What can't be pinged is
-//! taken for alive, unless it has ended already, which will be noticed in a moment; but for some seconds the operating system looks closely whether there is still a peer, and if not, the
+//! taken for alive; but for some seconds the operating system looks closely whether there is still a peer, and if not, the
 //! connection ends and the client id is free. Both have their home on this shard, so both links are found here.
 
 use super::link::Link;
@@ -29,7 +29,7 @@ pub(crate) fn ask(
     let now = worker.now();
     if holder.has_pings() {
         holder.ping(now);
-    } else if !holder.is_at_end() {
+    } else {
         worker.alive(now, holder.key());
         spawn_local(probe(Rc::clone(worker), Rc::clone(&holder)));
     }

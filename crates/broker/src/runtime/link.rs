@@ -197,16 +197,6 @@ impl Link {
         }
     }
 
-    /// Whether the peer has gone, although this was not read yet.
-    pub(crate) fn is_at_end(&self) -> bool {
-        // Who is being read from at this moment has not gone.
-        let Ok(transport) = self.transport.try_borrow() else {
-            return false;
-        };
-        let socket = transport.as_ref().and_then(Transport::bare_socket);
-        socket.is_some_and(Socket::is_at_end)
-    }
-
     /// How long nothing was heard.
     pub(crate) fn silent_millis(&self, now: Instant) -> u64 {
         now.millis_since(self.heard_at.get())

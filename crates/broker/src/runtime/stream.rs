@@ -7,7 +7,7 @@
 //! TLS gathers what one write gives it into as few records as it fits, so one flush stays one write.
 
 use std::io::{self, IoSlice};
-use std::mem::{self, MaybeUninit};
+use std::mem;
 use std::os::unix::net::UnixStream as ParkedUnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -124,15 +124,6 @@ impl Socket {
             true => socket.set_tcp_keepalive(&probes(URGENT_INTERVAL)),
             false => Ok(()),
         }
-    }
-
-    /// Whether the peer has ended its direction and all before that was read, although nobody may have noticed yet.
-    pub(crate) fn is_at_end(&self) -> bool {
-        let Self::Tcp(stream) = self else {
-            return false;
-        };
-        let peeked = SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]);
-        matches!(peeked, Ok(0))
     }
 
     /// The first byte that the peer sends, which stays to be read; `None` where that can't be done, or nothing comes.
@@ -252,18 +243,6 @@ impl AsyncWrite for Socket {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn a_peer_that_has_ended_is_known_before_anybody_reads() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (stream, _) = listener.accept().unwrap();
-        stream.set_nonblocking(true).unwrap();
-        let socket = Socket::Tcp(TcpStream::from_std(stream).unwrap());
-        assert!(!socket.is_at_end());
-        drop(peer);
-        assert!(socket.is_at_end());
-    }
 
     #[tokio::test]
     async fn a_peer_is_asked_after_urgently_and_then_as_before() {

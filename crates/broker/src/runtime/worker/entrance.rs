@@ -13,7 +13,7 @@ use super::super::mailbox::{Arrival, Mail, Moved};
 use super::{CROWD_PAUSE, Worker, alarm};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::task::spawn_local;
+use tokio::task::{spawn_local, yield_now};
 use tokio::time::{self, sleep};
 use weir_codec::Packet;
 use weir_engine::{Instant, ShardId};
@@ -167,7 +167,12 @@ impl Worker {
             moved.decoder,
         );
         let link = self.open(link, moved.deadline);
-        spawn_local(link::drive(Rc::clone(self), Rc::clone(&link)));
-        self.packet(self.now(), link.key(), Packet::Connect(moved.connect));
+        let worker = Rc::clone(self);
+        spawn_local(async move {
+            // Mail may overtake what sockets have to tell: the end of this client's connection before is heard first.
+            yield_now().await;
+            worker.packet(worker.now(), link.key(), Packet::Connect(moved.connect));
+            link::drive(worker, link).await;
+        });
     }
 }
