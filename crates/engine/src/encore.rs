@@ -167,20 +167,27 @@ impl Encore {
     /// How many members there is memory for.
     pub(crate) fn members(&self) -> usize {
         let choirs = self.choirs.iter().map(|choir| &choir.members);
-        choirs.chain(&self.spares).map(Vec::capacity).sum()
+        let members: usize = choirs.chain(&self.spares).map(Vec::capacity).sum();
+        members + self.rest.others.capacity()
     }
 
-    /// Goes on after something else has happened, if a message would again be every member's next; returns whether it does.
+    /// Goes on after something else has happened, if a message would again be every member's next, and nobody else's to whom it
+    /// could go at once: who had to be asked may join a choir then. Returns whether it does.
     pub(crate) fn resume(
         &mut self,
         sessions: &SlotMap<SessionKey, Session>,
         connections: &SlotMap<ConnectionKey, Connection>,
         segment: &mut Segment,
     ) -> bool {
-        self.is_on = self
-            .choirs
-            .iter_mut()
-            .all(|choir| segment.admits(choir.alike) && choir.is_ready(sessions, connections));
+        let may_join = |(to, _): &(SessionKey, Subscription)| {
+            let session = sessions.get(*to);
+            session.is_some_and(|it| it.connection.is_some() && it.is_next())
+        };
+        self.is_on = !self.rest.others.iter().any(may_join)
+            && self
+                .choirs
+                .iter_mut()
+                .all(|choir| segment.admits(choir.alike) && choir.is_ready(sessions, connections));
         self.is_on
     }
 
@@ -277,8 +284,7 @@ impl Encore {
         self.rest = rest;
     }
 
-    /// Something else happens: what was added is given to every member. Who had to be asked again may join a choir with the
-    /// next message, so that is decided anew.
+    /// Something else happens: what was added is given to every member.
     #[inline]
     pub(crate) fn interrupt(
         &mut self,
@@ -294,9 +300,6 @@ impl Encore {
             if !fault!(EncoreLooksBack) {
                 choir.like = None;
             }
-        }
-        if !self.rest.others.is_empty() {
-            self.of = None;
         }
     }
 
@@ -331,12 +334,6 @@ impl Rest {
     /// Whether none but groups gets it.
     pub(crate) fn is_for_groups(&self) -> bool {
         self.others.is_empty() && self.shards.is_empty()
-    }
-
-    /// Whether none but other shards gets it.
-    #[inline]
-    pub(crate) fn is_for_shards(&self) -> bool {
-        self.others.is_empty() && self.groups.is_empty()
     }
 
     /// Whether nobody gets it.

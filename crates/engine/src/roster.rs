@@ -302,7 +302,7 @@ impl Roster {
         };
         // What is not kept need not be copied out of the read buffer.
         if lossy.is_none() && !session.queue.takes(cast.message().cost_bytes(), room) {
-            return self.turn_down(to, shape.qos, identifiers, policy);
+            return self.turn_down(to, shape.qos, identifiers, policy, 1);
         }
         let envelope = Envelope {
             message: cast.keep(),
@@ -332,28 +332,61 @@ impl Roster {
         session.queue.push(envelope);
     }
 
-    /// The queue is full, and nothing in it is given up for what is new.
+    /// Whether a QoS 0 message of this cost would only be dropped for a session: it is away, or its queue is full and is to keep
+    /// what it has.
+    pub(crate) fn is_in_vain(
+        &self,
+        to: SessionKey,
+        subscription: &Subscription,
+        topic: &TopicName,
+        cost_bytes: usize,
+    ) -> bool {
+        let Some(session) = self.sessions.get(to) else {
+            return true;
+        };
+        let connection = session.connection.and_then(|key| self.connections.get(key));
+        connection.is_none_or(|connection| {
+            let policy = subscription.slow_reader.or(connection.slow_reader);
+            matches!(policy, None | Some(SlowReader::DropNewest))
+                && !session.queue.is_empty()
+                && !session.queue.takes(cost_bytes, room(&self.settings))
+                && session.may_receive(topic)
+        })
+    }
+
+    /// Drops so many QoS 0 messages that would be [in vain](Roster::is_in_vain).
+    pub(crate) fn drop_in_vain(&mut self, to: SessionKey, subscription: &Subscription, count: u64) {
+        let key = self.sessions.get(to).and_then(|session| session.connection);
+        if let Some(connection) = key.and_then(|key| self.connections.get(key)) {
+            let policy = subscription.slow_reader.or(connection.slow_reader);
+            let identifiers = subscription.identifiers();
+            self.turn_down(to, Qos::AtMostOnce, identifiers, policy, count);
+        }
+    }
+
+    /// The queue is full, and nothing in it is given up for so many new messages.
     fn turn_down(
         &mut self,
         to: SessionKey,
         qos: Qos,
         identifiers: &[u32],
         policy: Option<SlowReader>,
+        count: u64,
     ) {
         match (policy, self.sessions.get_mut(to)) {
             (Some(policy @ SlowReader::DropNewest), Some(session)) => {
-                session.queue.miss(identifiers, 1);
-                self.count_lost(to, policy, 1);
+                session.queue.miss(identifiers, count);
+                self.count_lost(to, policy, count);
             }
-            _ => self.refuse(to, qos, policy),
+            _ => self.refuse(to, qos, policy, count),
         }
     }
 
     /// The queue is full. Losing a QoS 1 or 2 message silently would break its promise: a client that is here is told, as
     /// is one that wants QoS 0 to be treated so. Not one that is still taking what waited for it before it came: to end its
     /// connection would keep it from ever catching up.
-    fn refuse(&mut self, to: SessionKey, qos: Qos, policy: Option<SlowReader>) {
-        self.stats.dropped.queue_full += 1;
+    fn refuse(&mut self, to: SessionKey, qos: Qos, policy: Option<SlowReader>, count: u64) {
+        self.stats.dropped.queue_full += count;
         let must_end = qos != Qos::AtMostOnce || policy == Some(SlowReader::Disconnect);
         let connection = self.sessions.get(to).and_then(|session| session.connection);
         if let (Some(key), true) = (connection, must_end)

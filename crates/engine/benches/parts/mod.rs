@@ -10,6 +10,7 @@ use weir_codec::{
 };
 use weir_engine::{
     AllowAll, ConnectionKey, Effect, Grant, Input, Instant, Lost, Settings, Shard, ShardId,
+    SlowReader,
 };
 use weir_router::{Matched, SubscriptionTree};
 
@@ -20,7 +21,7 @@ pub(crate) type Part = Box<dyn FnMut()>;
 pub(crate) type Entry = (&'static str, u64, fn() -> Part);
 
 /// Every part.
-pub(crate) const PARTS: [Entry; 19] = [
+pub(crate) const PARTS: [Entry; 20] = [
     ("decode a PUBLISH", BATCH, decode),
     ("route one of 10,000 filters", 1, || route([6759, 6768])),
     ("route the topic of before", 1, || route([6759, 6759])),
@@ -39,6 +40,11 @@ pub(crate) const PARTS: [Entry; 19] = [
     ("deliver what waited", SUBSCRIBERS * WAITING, catch_up),
     ("deliver to one", BATCH, || fan_out_to(1, Qos::AtMostOnce)),
     ("from bytes to one", BATCH, || from_bytes(1, TOPIC)),
+    (
+        "from bytes beside one who stalls",
+        BATCH,
+        beside_one_who_stalls,
+    ),
     ("from bytes, two topics in turn", BATCH, || {
         alternating(&[0, 1].repeat(BATCH as usize / 2))
     }),
@@ -110,6 +116,28 @@ fn from_bytes(subscribers: u64, filter: &str) -> Part {
         reader.read(&mut hub.shard);
         assert_eq!(hub.flush(), subscribers.min(BATCH));
     })
+}
+
+/// The same to many, while one more takes nothing.
+fn beside_one_who_stalls() -> Part {
+    let settings = Settings {
+        outbox_bytes: 4000,
+        queue_messages: 1,
+        ..Settings::default()
+    };
+    let mut hub = Hub::with(settings, SUBSCRIBERS + 1, Qos::AtMostOnce, TOPIC);
+    hub.stalled = hub.subscribers.pop();
+    if let Some(key) = hub.stalled {
+        hub.shard.set_slow_reader(key, SlowReader::DropNewest);
+    }
+    let mut reader = Reader::new(hub.publisher, TOPIC, BATCH);
+    let mut turn = move || {
+        reader.read(&mut hub.shard);
+        assert_eq!(hub.flush(), SUBSCRIBERS);
+    };
+    // Until there is no room for it any more.
+    (0..10).for_each(|_| turn());
+    Box::new(turn)
 }
 
 /// A turn in which a client's read brings messages to these topics, each of which somebody else has.
@@ -431,6 +459,8 @@ struct Hub {
     shard: Shard,
     publisher: ConnectionKey,
     subscribers: Vec<ConnectionKey>,
+    /// Who is never flushed.
+    stalled: Option<ConnectionKey>,
     qos: Qos,
     message: Publish,
     next_id: u16,
@@ -458,6 +488,7 @@ impl Hub {
             shard,
             publisher,
             subscribers: keys,
+            stalled: None,
             qos,
             message: publish(qos),
             next_id: 1,
@@ -508,6 +539,9 @@ impl Hub {
     fn flush(&mut self) -> u64 {
         let mut flushed = 0;
         while let Some(key) = self.shard.poll_dirty() {
+            if self.stalled == Some(key) {
+                continue;
+            }
             self.shard.transmit(NOW, key, &mut self.output);
             flushed += u64::from(!self.output.is_empty());
             self.output.clear();

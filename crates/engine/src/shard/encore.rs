@@ -10,7 +10,7 @@ use crate::id::{ConnectionKey, MessageNumber, SessionKey, ShardId};
 use crate::input::Effect;
 use crate::message::Message;
 use crate::remote::{Remote, RemoteRun};
-use crate::roster::{Roster, room};
+use crate::roster::Roster;
 use crate::sending::has_room;
 use crate::subscription::Subscription;
 use crate::time::Instant;
@@ -67,16 +67,48 @@ impl Shard {
     /// Takes as many packets of a run as go the way of the message before, whose encore is on; returns how many that is.
     fn go_on(&mut self, now: Instant, publisher: Option<SessionKey>, run: Run<'_>) -> usize {
         let rest = self.roster.encore.rest();
-        if !rest.is_for_shards() {
+        if !rest.groups.is_empty() || !self.is_in_vain_for_others(publisher, &run) {
             return self.go_on_with_rest(now, publisher, run);
         }
-        let is_for_others = !rest.is_empty();
+        let is_for_shards = !rest.shards.is_empty();
         let packets = self.repeat_run(&run);
-        if is_for_others && packets > 0 {
+        self.drop_for_others(packets);
+        if is_for_shards && packets > 0 {
             let told = packets - usize::from(fault!(RunForwardedShort));
             self.forward_run(publisher, &run.first(told));
         }
         packets
+    }
+
+    /// Whether all packets of a run would only be dropped for those who have to be asked again, if there are any: who stopped
+    /// reading costs the others nothing.
+    fn is_in_vain_for_others(&self, publisher: Option<SessionKey>, run: &Run<'_>) -> bool {
+        let encore = &self.roster.encore;
+        let others = &encore.rest().others;
+        if others.is_empty() {
+            return true;
+        }
+        let payloads = run.packets().map(|packet| packet.payload.len());
+        let (Some(topic), Some(least)) = (encore.topic(publisher), payloads.min()) else {
+            return false;
+        };
+        let cost_bytes = Message::cost_of(topic.as_str().len() + least);
+        let mut others = others.iter();
+        others.all(|(to, subscription)| {
+            let roster = &self.roster;
+            roster.is_in_vain(*to, subscription, topic, cost_bytes)
+        })
+    }
+
+    fn drop_for_others(&mut self, packets: usize) {
+        if self.roster.encore.rest().others.is_empty() {
+            return;
+        }
+        let rest = self.roster.encore.take_rest();
+        for (to, subscription) in &rest.others {
+            self.roster.drop_in_vain(*to, subscription, packets as u64);
+        }
+        self.roster.encore.put_back(rest);
     }
 
     /// Hands a run to the other shards that want it, in one piece.
@@ -147,31 +179,12 @@ impl Shard {
         topic: &TopicName,
         packet: RunPacket<'_>,
     ) {
-        if self.is_repeated_in_vain(topic, packet) {
-            return;
-        }
         let message = self.message_of(topic, packet);
         let mut cast = match self.roster.encore.is_kept() {
             true => Cast::kept(Arc::new(message), now),
             false => Cast::fresh(&message, now),
         };
         self.repeat_elsewhere(publisher, &mut cast);
-    }
-
-    /// Whether nobody beside the choirs takes the packet; it is counted as dropped then. Those who stopped reading cost the
-    /// others no message.
-    fn is_repeated_in_vain(&mut self, topic: &TopicName, packet: RunPacket<'_>) -> bool {
-        let rest = self.roster.encore.rest();
-        let cost_bytes = Message::cost_of(topic.as_str().len() + packet.payload.len());
-        let is_in_vain = rest.shards.is_empty()
-            && rest.groups.is_empty()
-            && rest.others.iter().all(|(session, subscription)| {
-                is_in_vain(&self.roster, *session, subscription, topic, cost_bytes)
-            });
-        if is_in_vain {
-            self.roster.stats.dropped.queue_full += rest.others.len() as u64;
-        }
-        is_in_vain
     }
 
     /// A member of each group gets the packet, as it came if nothing speaks against it.
@@ -308,27 +321,6 @@ impl Shard {
         }
         self.roster.encore.put_back(rest);
     }
-}
-
-/// Whether a QoS 0 message of this cost would only be dropped for the session: it takes no more, its queue is full, and
-/// nobody wants to know.
-fn is_in_vain(
-    roster: &Roster,
-    to: SessionKey,
-    subscription: &Subscription,
-    topic: &TopicName,
-    cost_bytes: usize,
-) -> bool {
-    let session = roster.sessions.get(to);
-    session.is_some_and(|session| {
-        let connection = session
-            .connection
-            .and_then(|key| roster.connections.get(key));
-        connection.is_some_and(|it| subscription.slow_reader.or(it.slow_reader).is_none())
-            && !session.queue.is_empty()
-            && !session.queue.takes(cost_bytes, room(&roster.settings))
-            && session.may_receive(topic)
-    })
 }
 
 /// Hands a QoS 0 packet to a session as it came, if it would be given it at once and so; returns whether it was. Whether

@@ -2,7 +2,7 @@
 
 use super::check;
 use super::world::World;
-use crate::Settings;
+use crate::{Settings, SlowReader};
 use alloc::vec::Vec;
 use std::format;
 
@@ -388,4 +388,38 @@ fn what_finds_the_queue_full_is_counted_and_the_others_get_it() {
     let received = world.take_received("r");
     assert_eq!(received as u64 + world.dropped(), 50);
     assert!((8..30).contains(&received), "{received}");
+}
+
+/// What comes in one read is only counted for who takes no more of it.
+#[test]
+fn beside_one_that_stalls_the_others_go_on_until_it_joins_them() {
+    let settings = Settings {
+        outbox_bytes: 50,
+        queue_messages: 2,
+        ..Settings::default()
+    };
+    for policy in [None, Some(SlowReader::DropNewest)] {
+        let mut world = World::with(1, settings.clone());
+        if let Some(policy) = policy {
+            world.treats_slow_readers_as(policy);
+        }
+        world.connect("p", "v4");
+        for name in ["a", "r"] {
+            world.connect(name, "v5");
+            world.subscribe(name, "t");
+        }
+        world.run_step("r! stall");
+        for _ in 0..4 {
+            world.in_one_read("p", &["PUBLISH t 22"; 4]);
+            assert_eq!(world.take_received("a"), 4);
+        }
+        let is_told = policy.is_some();
+        // Of 16 packets of 8 bytes 7 were on their way, the last of which found a byte of room, and two wait.
+        assert_eq!(world.dropped(), if is_told { 0 } else { 7 });
+        world.run_step("r! read");
+        assert_eq!(world.take_matching("r", "weir-missed:7"), is_told.into());
+        world.in_one_read("p", &["PUBLISH t 22"; 4]);
+        assert_eq!((world.take_received("a"), world.take_received("r")), (4, 4));
+        world.run("");
+    }
 }
