@@ -1,6 +1,7 @@
 //! A subscriber that stops reading, and what the others notice of it.
 //!
-//! With and without it by turns, since the rate of a machine with other work is not the same from second to second.
+//! With and without it by turns, many and short ones, since the rate of a machine with other work is not the same from second
+//! to second.
 
 use super::{Options, Scenario};
 use crate::address::Address;
@@ -10,7 +11,7 @@ use crate::report::Report;
 use std::io;
 
 /// Times that it is measured without and with.
-const TURNS: u32 = 3;
+const TURNS: u32 = 9;
 
 pub(super) async fn run(
     address: &Address,
@@ -18,7 +19,7 @@ pub(super) async fn run(
     options: Options,
 ) -> io::Result<Report> {
     let without = Flow {
-        duration: options.duration / 2,
+        duration: options.duration / 4,
         ..Flow::new(Shape::Each, 1, options.scale(99, 4), 200)
     };
     let with = Flow {
