@@ -15,6 +15,7 @@ use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::time::Instant;
 use alloc::sync::Arc;
+use core::iter;
 use weir_codec::{
     Ack, Delivery, Packet, PacketId, Piece, Properties, PublishFrame, Qos, ReasonCode, Segment,
     Stretch, Version,
@@ -105,14 +106,10 @@ pub(crate) fn publish(
         missed,
     } = shape;
     let waits_for_store = waits_for_store(qos, sequence);
-    let aliases = Some(&connection.aliases_out).filter(|_| !waits_for_store);
-    let alias = aliases.and_then(|aliases| aliases.choose(cast.message().topic.as_str()));
-    let variant = Variant {
-        version: connection.version,
-        has_packet_id: qos != Qos::AtMostOnce,
-        alias,
-        identifiers,
-    };
+    let mut variant = without_alias(connection, qos != Qos::AtMostOnce, identifiers);
+    if !waits_for_store {
+        variant.alias = alias(connection, &variant, cast);
+    }
     if missed == 0
         && let Some(stretch) = cast.stretch(&variant, retain, segment)
     {
@@ -136,7 +133,7 @@ pub(crate) fn publish(
     };
     let Some(envelope) = kept else {
         frame.write(false, retain, Delivery::AtMostOnce, &mut connection.output);
-        return sent(connection, alias, cast);
+        return sent(connection, variant.alias, cast);
     };
     let Some(id) = session.inflight.send(envelope) else {
         journal.delete_delivery(session.number, sequence);
@@ -158,7 +155,33 @@ pub(crate) fn publish(
         // [MQTT-3.3.1-3], [MQTT-4.3.1-1], [MQTT-4.3.2-2], [MQTT-4.3.3-2]: DUP 0, whatever came in.
         frame.write(false, retain, numbered(qos, id), &mut connection.output);
     }
-    sent(connection, alias, cast)
+    sent(connection, variant.alias, cast)
+}
+
+fn without_alias<'a>(
+    connection: &Connection,
+    has_packet_id: bool,
+    identifiers: &'a [u32],
+) -> Variant<'a> {
+    Variant {
+        version: connection.version,
+        has_packet_id,
+        alias: None,
+        identifiers,
+    }
+}
+
+/// The alias to send it with. To set one takes room, so none is set where the packet would be too large only with it.
+fn alias(connection: &Connection, plain: &Variant<'_>, cast: &mut Cast<'_>) -> Option<Alias> {
+    let alias = connection
+        .aliases_out
+        .choose(cast.message().topic.as_str())?;
+    let variant = Variant {
+        alias: Some(alias),
+        ..*plain
+    };
+    let fits = |frame: &PublishFrame| takes(connection, frame.wire_bytes());
+    (alias.known || cast.frame(&variant).is_ok_and(fits)).then_some(alias)
 }
 
 /// What has just been sent lasts.
@@ -182,31 +205,32 @@ pub(crate) fn publish_alone(
         false => connection.max_packet_bytes as usize,
     };
     let topic = message.topic();
-    let alias = connection.aliases_out.choose(topic);
-    let variant = Variant {
-        version: connection.version,
-        has_packet_id: false,
-        alias,
-        identifiers,
-    };
-    let (head, payload) = match message {
-        KeptMessage::Plain { packet, .. } => (
-            variant.head_of(topic, None, &NO_PROPERTIES),
-            Piece::Copied(packet.behind_topic()),
-        ),
-        KeptMessage::Whole(message) => {
-            (variant.head(message, now), Piece::Linked(&message.payload))
+    let chosen = connection.aliases_out.choose(topic);
+    // To set one takes room: what is too large with it may fit without.
+    let without = chosen.filter(|alias| !alias.known).map(|_| None);
+    for alias in iter::once(chosen).chain(without) {
+        let variant = Variant {
+            alias,
+            ..without_alias(connection, false, identifiers)
+        };
+        let (head, payload) = match message {
+            KeptMessage::Plain { packet, .. } => (
+                variant.head_of(topic, None, &NO_PROPERTIES),
+                Piece::Copied(packet.behind_topic()),
+            ),
+            KeptMessage::Whole(message) => {
+                (variant.head(message, now), Piece::Linked(&message.payload))
+            }
+        };
+        // [MQTT3-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
+        if let Ok(true) = connection.output.publish(&head, payload, true, most) {
+            if let Some(alias) = alias {
+                connection.aliases_out.record(topic, alias);
+            }
+            return Sent::Enqueued;
         }
-    };
-    let output = &mut connection.output;
-    // [MQTT3-3.3.1-8]: a retained message sent for a new subscription carries RETAIN 1.
-    let Ok(true) = output.publish(&head, payload, true, most) else {
-        return Sent::TooLarge;
-    };
-    if let Some(alias) = alias {
-        connection.aliases_out.record(topic, alias);
     }
-    Sent::Enqueued
+    Sent::TooLarge
 }
 
 /// Gives the connection what many get.
@@ -268,12 +292,7 @@ pub(crate) fn send_unsent(
     now: Instant,
 ) {
     let mut cast = Cast::kept(Arc::clone(&envelope.message), now);
-    let variant = Variant {
-        version: connection.version,
-        has_packet_id: true,
-        alias: None,
-        identifiers: envelope.identifiers.list(),
-    };
+    let variant = without_alias(connection, true, envelope.identifiers.list());
     // It could be encoded before, and has the same length.
     if let Ok(frame) = cast.frame(&variant) {
         let delivery = numbered(envelope.qos, id);
@@ -306,12 +325,7 @@ pub(crate) fn resend(
         return false;
     }
     let mut cast = Cast::kept(Arc::clone(&envelope.message), now);
-    let variant = Variant {
-        version: connection.version,
-        has_packet_id: true,
-        alias: None,
-        identifiers: envelope.identifiers.list(),
-    };
+    let variant = without_alias(connection, true, envelope.identifiers.list());
     match cast.frame(&variant) {
         Ok(frame) if frame.wire_bytes() <= connection.max_packet_bytes as usize => {
             // [MQTT-3.3.1-1]: a PUBLISH that is sent again carries DUP 1.

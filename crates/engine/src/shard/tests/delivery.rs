@@ -314,6 +314,29 @@ fn a_message_larger_than_the_client_takes_is_left_out() {
     );
 }
 
+/// To set an alias takes room: what fits without it only is sent without it.
+#[test]
+fn an_alias_makes_no_message_too_large() {
+    check(
+        "
+        b> CONNECT v5
+        b< CONNACK
+        b> PUBLISH kept/two 12345678901234567 retain
+        a> CONNECT v5 max=30 aliases=2
+        a< CONNACK
+        a> SUBSCRIBE long/#,kept/#
+        a< SUBACK 00 00
+        a< PUBLISH kept/two 12345678901234567 retain
+        b> PUBLISH long/one 12345678901234567
+        a< PUBLISH long/one 12345678901234567
+        b> PUBLISH long/one 1
+        a< PUBLISH long/one 1 alias=1
+        b> PUBLISH long/one 12345678901234567
+        a< PUBLISH - 12345678901234567 alias=1
+        ",
+    );
+}
+
 /// [MQTT-4.7.2-1], and `$SYS` is the server's own.
 #[test]
 fn dollar_topics_are_not_matched_by_leading_wildcards() {
