@@ -299,7 +299,7 @@ fn refuses(connection: &Connection, end: End) -> bool {
 }
 
 /// Whether the client wants reasons in words [MQTT-3.1.2-29] and can take them.
-pub(super) fn explains(connection: &Connection) -> bool {
+fn explains(connection: &Connection) -> bool {
     const ROOM_BYTES: u32 = 256;
     connection.max_packet_bytes >= ROOM_BYTES && connection.problem_information
 }

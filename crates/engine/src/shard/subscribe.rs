@@ -4,7 +4,6 @@
 //! [MQTT-3.8.4-5], [MQTT-3.8.4-6], [MQTT-3.9.3-1]. The SUBACK may have to wait; see answers.rs.
 
 use super::Shard;
-use super::end::explains;
 use crate::id::{ConnectionKey, SessionKey};
 use crate::input::Report;
 use crate::permission::{Asked, Coverage};
@@ -97,23 +96,26 @@ impl Shard {
 
     /// A wish that does not exist is refused for all filters, and the client is told what does.
     fn refuse_wish(&mut self, now: Instant, key: ConnectionKey, subscribe: &Subscribe) {
-        let mut properties = Properties::default();
-        if let Some(connection) = self.roster.connections.get(key)
-            && explains(connection)
-        {
-            let names = SlowReader::ALL.map(SlowReader::name).join(", ");
-            let text = format!("{WISH} is none of {names}");
-            properties.push(Property::ReasonString(&text));
-        }
         let reasons = subscribe.filters.iter();
-        let suback = SubAck {
+        let reasons = reasons.map(|_| ReasonCode::ImplementationSpecificError);
+        let plain = SubAck {
             packet_id: subscribe.packet_id,
-            reasons: reasons
-                .map(|_| ReasonCode::ImplementationSpecificError)
-                .collect(),
-            properties,
+            reasons: reasons.collect(),
+            properties: Properties::default(),
         };
-        self.answer_subscriber(now, key, Packet::SubAck(suback), Vec::new());
+        let names = SlowReader::ALL.map(SlowReader::name).join(", ");
+        let text = format!("{WISH} is none of {names}");
+        let explained = Packet::SubAck(SubAck {
+            properties: [Property::ReasonString(&text)].into_iter().collect(),
+            ..plain.clone()
+        });
+        // [MQTT-3.1.2-29], [MQTT-3.9.2-1]
+        let connection = self.roster.connections.get(key);
+        let answer = match connection {
+            Some(it) if it.problem_information && it.takes(&explained) => explained,
+            _ => Packet::SubAck(plain),
+        };
+        self.answer_subscriber(now, key, answer, Vec::new());
     }
 
     fn refuse_subscription(

@@ -257,6 +257,20 @@ fn a_wish_that_does_not_exist_is_refused_in_words() {
     );
 }
 
+/// [MQTT-3.9.2-1]
+#[test]
+fn the_words_are_left_out_where_the_answer_fits_only_without() {
+    let filters = ["t"; 200].join(",");
+    for (max, told) in [(256, false), (512, true)] {
+        let mut world = World::new(1);
+        world.run(&format!(
+            "a> CONNECT v5 max={max}\na< CONNACK\na> SUBSCRIBE {filters} user=weir-slow-reader:hurry\na< SUBACK{}",
+            " 83".repeat(200)
+        ));
+        assert_eq!(world.was_told_why("a"), told, "{max}");
+    }
+}
+
 /// Where several subscriptions match, the one that loses less decides.
 #[test]
 fn overlapping_subscriptions_lose_the_least() {

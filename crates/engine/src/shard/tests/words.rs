@@ -307,6 +307,7 @@ fn publish_text(words: &mut Vec<String>, publish: &Publish) {
 
 pub(super) fn told_why(packet: &Packet) -> bool {
     let (Packet::ConnAck(ConnAck { properties, .. })
+    | Packet::SubAck(SubAck { properties, .. })
     | Packet::Disconnect(Disconnect { properties, .. })) = packet
     else {
         return false;
