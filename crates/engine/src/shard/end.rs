@@ -305,7 +305,7 @@ fn explains(connection: &Connection) -> bool {
 }
 
 /// The Reason String, where the client wants to hear it [MQTT-3.1.2-29] and can take it [MQTT-3.14.2-3],
-/// [MQTT-3.2.2-19]. Never a Session Expiry Interval [MQTT-3.14.2-2].
+/// [MQTT-3.2.2-19], [MQTT-3.2.2-20]. Never a Session Expiry Interval [MQTT-3.14.2-2].
 fn explain(connection: &Connection, end: End) -> Properties {
     let mut properties = Properties::default();
     if explains(connection) {

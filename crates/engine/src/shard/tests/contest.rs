@@ -45,6 +45,19 @@ const TAKEN: &str = "
     right? session taken over by a new connection
 ";
 
+/// [MQTT-3.2.2-20]
+#[test]
+fn how_long_to_stay_away_is_told_where_it_fits() {
+    fought_for().run(
+        "
+        left> CONNECT v5 as=tab max=30
+        left< CONNACK 0x9f
+        left> CONNECT v5 as=tab max=300
+        left< CONNACK 0x9f user=weir-retry-after-seconds:30
+        ",
+    );
+}
+
 #[test]
 fn a_takeover_loop_ends_after_three() {
     let mut world = fought_for();
