@@ -46,7 +46,7 @@ use std::time::Duration;
 use storage::{Load, OpenError, Opened, Storage};
 use tally::{Report, Tally};
 use tls::{Keeper, Tls, TlsFault};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use weir_auth::{AuthError, Chain};
 use weir_engine::{Settings, Utf8};
@@ -160,6 +160,15 @@ impl RunError {
 
 /// Runs the broker until SIGTERM or SIGINT.
 pub(crate) fn run(config: Config) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::Start)?;
+    // Before anything that takes long: what comes meanwhile waits until it can be heeded.
+    let signals = {
+        let _entered = runtime.enter();
+        Signals::catch().map_err(RunError::Start)?
+    };
     let shards = config.shards.get();
     let clock = Clock::start();
     let (mailboxes, owners) = Mailboxes::new(shards);
@@ -203,22 +212,34 @@ pub(crate) fn run(config: Config) -> Result<(), RunError> {
     if let Some(timeout) = shared.watchdog_timeout {
         watchdog.start(timeout).map_err(RunError::Start)?;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(RunError::Start)?;
     let keeper = Keeper::start(shared.tls.iter().flatten().cloned().collect());
     let keeper = keeper.map_err(RunError::Start)?;
     let calls = (settling, deaths);
-    let ended = runtime.block_on(serve(&shared, &mailboxes, &keeper, calls));
+    let ended = runtime.block_on(serve(&shared, &mailboxes, &keeper, signals, calls));
     let joined = threads.into_iter().map(thread::JoinHandle::join);
     let died = joined.filter(Result::is_err).count() > 0;
     let store_died = store_thread.is_some_and(|thread| thread.join().is_err());
-    tracing::info!("stopped");
     if died || store_died {
-        Err(RunError::ShardDied)
-    } else {
-        ended
+        return Err(RunError::ShardDied);
+    }
+    ended.inspect(|()| tracing::info!("stopped"))
+}
+
+/// The signals that the broker heeds.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// From now on none of them ends the process. To be called within a runtime.
+    fn catch() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 }
 
@@ -227,9 +248,10 @@ async fn serve(
     shared: &Arc<Shared>,
     mailboxes: &Mailboxes,
     keeper: &Keeper,
+    signals: Signals,
     mut calls: (UnboundedReceiver<()>, UnboundedReceiver<()>),
 ) -> Result<(), RunError> {
-    let ended = attend(shared, mailboxes, keeper, &mut calls).await;
+    let ended = attend(shared, mailboxes, keeper, signals, &mut calls).await;
     let dead = usize::from(matches!(ended, Err(RunError::ShardDied)));
     wind_down(mailboxes, mailboxes.len() - dead, calls).await;
     ended
@@ -240,6 +262,7 @@ async fn attend(
     shared: &Arc<Shared>,
     mailboxes: &Mailboxes,
     keeper: &Keeper,
+    mut signals: Signals,
     (settling, deaths): &mut (UnboundedReceiver<()>, UnboundedReceiver<()>),
 ) -> Result<(), RunError> {
     for _ in 0..mailboxes.len() {
@@ -248,9 +271,6 @@ async fn attend(
             _ = deaths.recv() => return Err(RunError::ShardDied),
         }
     }
-    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Start)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Start)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Start)?;
     for (index, listener) in shared.config.listeners.iter().enumerate() {
         let listening = Listening::bind(index, listener)
             .map_err(|error| RunError::Bind(listener.bind.clone(), error))?;
@@ -263,11 +283,11 @@ async fn attend(
     let mut look = tokio::time::interval(reload::INTERVAL);
     let signal = loop {
         tokio::select! {
-            _ = terminate.recv() => break "SIGTERM",
-            _ = interrupt.recv() => break "SIGINT",
+            _ = signals.terminate.recv() => break "SIGTERM",
+            _ = signals.interrupt.recv() => break "SIGINT",
             // Log rotation sends it by habit; it must not end the broker.
-            _ = hangup.recv() => {
-                tracing::warn!("SIGHUP: certificates and the files of [auth] are read again; restart to apply a changed configuration");
+            _ = signals.hangup.recv() => {
+                tracing::info!("SIGHUP: certificates and the files of [auth] are read again; restart to apply a changed configuration");
                 keeper.look();
                 reload::look(shared, mailboxes, true);
             }

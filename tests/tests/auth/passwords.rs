@@ -66,6 +66,8 @@ async fn users_of_mosquitto_log_in_with_their_passwords_in_every_version() {
         assert_eq!(reason, ReasonCode::NotAuthorized);
     }
     broker.logs("user=\"ann\"");
+    // Who is refused has a name, too.
+    broker.logs("client=\"client of nobody\"");
 }
 
 #[tokio::test]

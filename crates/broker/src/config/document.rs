@@ -100,7 +100,7 @@ impl<'i> Document<'i> {
 
     /// Notes each key that nobody asked for. To be called when everything has been asked.
     pub(super) fn note_unknown_keys(&self) {
-        self.note_unknown_in("", self.tree.get_ref());
+        self.note_unknown_in("", 0, self.tree.get_ref());
     }
 
     fn lookup(&self, name: &'static str) -> Option<&Value<'i>> {
@@ -175,12 +175,19 @@ impl<'i> Document<'i> {
         });
     }
 
-    fn note_unknown_in(&self, section: &str, table: &DeTable<'i>) {
+    fn note_unknown_in(&self, section: &str, offset: usize, table: &DeTable<'i>) {
         for key in table
             .keys()
             .filter(|key| self.known(section, key.get_ref()).is_none())
         {
             let fault = self.unknown_key(section, key.get_ref());
+            if let Fault::UnknownKey {
+                nearest: Some(meant),
+                ..
+            } = &fault
+            {
+                self.forget_missing(&path(section, meant), self.line(offset));
+            }
             self.note(key.span().start, path(section, key.get_ref()), fault);
         }
         for (name, value) in table {
@@ -188,11 +195,24 @@ impl<'i> Document<'i> {
                 .get_ref()
                 .as_array()
                 .map_or(std::slice::from_ref(value), |array| &array[..]);
-            let tables = tables.iter().filter_map(|table| table.get_ref().as_table());
+            let tables = tables
+                .iter()
+                .filter_map(|table| Some((table.span().start, table.get_ref().as_table()?)));
             if let Some(section) = self.known_section(&path(section, name.get_ref())) {
-                tables.for_each(|table| self.note_unknown_in(section, table));
+                tables.for_each(|(offset, table)| self.note_unknown_in(section, offset, table));
             }
         }
+    }
+
+    /// A key of the section that begins on this line is not missing but mistyped.
+    fn forget_missing(&self, key: &str, line: usize) {
+        let is_it = |problem: &Problem| {
+            matches!(
+                problem.fault,
+                Fault::Missing { .. } | Fault::FileNeeded { .. }
+            ) && (problem.line, problem.key.as_str()) == (line, key)
+        };
+        self.problems.borrow_mut().retain(|problem| !is_it(problem));
     }
 
     /// The section of this name, if it was asked for a key.

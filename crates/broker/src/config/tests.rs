@@ -97,6 +97,26 @@ fn an_unknown_key_is_named_with_the_nearest_and_the_allowed() {
 }
 
 #[test]
+fn a_mistyped_key_is_not_missing_too() {
+    let provider = "[[auth.provider]]\nkind = \"password-file\"\n";
+    let problems = |text: &str| match Config::parse(text, "t") {
+        Err(ConfigError::Invalid(problems)) => problems
+            .iter()
+            .map(|problem| format!("{}: {}", problem.line, problem.key))
+            .collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        problems(&format!("{provider}fle = \"x\"\n{provider}")),
+        ["3: auth.provider.fle", "4: auth.provider.file"]
+    );
+    assert_eq!(
+        problems("[[listener]]\nprotocol = \"wss\"\ncertificate_fil = \"c\"\nkey_file = \"k\""),
+        ["3: listener.certificate_fil"]
+    );
+}
+
+#[test]
 fn a_key_in_the_wrong_section_is_sent_home() {
     check(
         "[log]\nshards = 2",

@@ -48,6 +48,9 @@ pub(crate) fn chain(config: &Config) -> Result<Chain, AuthError> {
 /// Finds out who a client is.
 pub(crate) fn judge(worker: &Rc<Worker>, connection: ConnectionKey, credentials: Box<Credentials>) {
     let link = worker.link(connection);
+    if let (Some(link), false) = (&link, credentials.is_renewal) {
+        link.judged_as(&credentials.client_id);
+    }
     let presented = link.and_then(|link| link.take_presented());
     let shared = Arc::clone(&worker.shared);
     answer(worker, connection, async move {

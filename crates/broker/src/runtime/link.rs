@@ -30,7 +30,9 @@ use weir_ws::CloseCode;
 pub(crate) struct Link {
     key: Cell<ConnectionKey>,
     peer: Peer,
+    /// What CONNECT said, and what the client is called once it is accepted.
     client_id: RefCell<Option<Utf8>>,
+    is_accepted: Cell<bool>,
     admission: RefCell<Option<Admission>>,
     /// Among the connections of its user, where those are counted.
     seat: RefCell<Option<Seat<Utf8>>>,
@@ -71,6 +73,7 @@ impl Link {
             key: Cell::default(),
             peer,
             client_id: RefCell::default(),
+            is_accepted: Cell::new(false),
             admission: RefCell::new(Some(admission)),
             seat: RefCell::default(),
             pace: RefCell::default(),
@@ -100,12 +103,18 @@ impl Link {
         self.key.get()
     }
 
+    /// This client id is being judged.
+    pub(crate) fn judged_as(&self, client_id: &Utf8) {
+        *self.client_id.borrow_mut() = Some(client_id.clone());
+    }
+
     /// CONNECT was accepted.
     pub(crate) fn accepted(&self, welcome: &Welcome, max_packet_bytes: u32) {
         self.decoder
             .borrow_mut()
             .set_max_packet_bytes(max_packet_bytes);
         *self.client_id.borrow_mut() = Some(welcome.client_id.clone());
+        self.is_accepted.set(true);
         tracing::info!(
             client = welcome.client_id.as_str(),
             peer = %self.peer,
@@ -228,12 +237,11 @@ impl Link {
         let code = end.reason_code() as u8;
         // As strings, not displayed: a client id may contain what would forge a log line.
         let client_id = self.client_id.borrow();
-        match (client_id.as_deref(), end) {
-            (Some(client), End::Disconnected(_)) => {
-                tracing::info!(client, %peer, "disconnected: {end}");
-            }
-            (Some(client), _) => tracing::info!(client, %peer, code, "disconnected: {end}"),
-            (None, _) => tracing::info!(%peer, code, "not connected: {end}"),
+        let client = client_id.as_deref();
+        match (self.is_accepted.get(), end) {
+            (true, End::Disconnected(_)) => tracing::info!(client, %peer, "disconnected: {end}"),
+            (true, _) => tracing::info!(client, %peer, code, "disconnected: {end}"),
+            (false, _) => tracing::info!(client, %peer, code, "not connected: {end}"),
         }
     }
 
