@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why something that authentication needs can't be had.
 #[derive(Debug)]
@@ -60,6 +60,19 @@ pub enum FileFault {
     NoKey,
     /// The secret is too short to resist guessing.
     ShortSecret,
+}
+
+impl AuthError {
+    /// The file that it is about, if it is about one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Unreadable(file, _)
+            | Self::Unwritable(file, _)
+            | Self::Line(file, ..)
+            | Self::File(file, _) => Some(file),
+            Self::Url(..) | Self::Random => None,
+        }
+    }
 }
 
 impl fmt::Display for AuthError {

@@ -18,8 +18,8 @@ pub(crate) use explain::{Acl, Explain};
 pub(crate) use passwd::Passwd;
 pub(crate) use store::Ask;
 
-use crate::config::{Config, ConfigError, parse_bind};
-use crate::runtime::{certificates, chain};
+use crate::config::{Config, ConfigError, Protocol, parse_bind};
+use crate::runtime::open_files;
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,12 +84,8 @@ pub(crate) fn check(file: &Path) -> ExitCode {
     match Config::load(file) {
         Ok(config) => {
             // The files it names have to be good too.
-            if let Err(error) = chain(&config) {
-                eprintln!("{error}");
-                return 2.into();
-            }
-            if let Err(fault) = certificates(&config) {
-                eprintln!("{fault}");
+            if let Err(unusable) = open_files(&config) {
+                eprintln!("{unusable}");
                 return 2.into();
             }
             println!("{}: ok\n{}", file.display(), summary(&config));
@@ -151,12 +147,16 @@ fn summary(config: &Config) -> String {
         format!("  store: {}", config.store.summary()),
     ];
     for listener in &config.listeners {
-        let paths = listener.paths.join(", ");
-        lines.push(format!(
-            "  listener: {}://{}, paths {paths}",
+        let mut line = format!(
+            "  listener: {}://{}",
             listener.protocol.scheme(),
             listener.bind
-        ));
+        );
+        if matches!(listener.protocol, Protocol::Ws | Protocol::Wss) {
+            line.push_str(", paths ");
+            line.push_str(&listener.paths.join(", "));
+        }
+        lines.push(line);
     }
     lines.extend(
         config

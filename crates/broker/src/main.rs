@@ -40,7 +40,9 @@ fn start(run: &cli::Run) -> ExitCode {
     match runtime::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error}");
+            for line in error.to_string().lines() {
+                tracing::error!("{line}");
+            }
             ExitCode::from(error.exit_code())
         }
     }

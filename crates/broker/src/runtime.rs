@@ -8,8 +8,10 @@ mod authenticate;
 mod clock;
 mod contest;
 mod crowd;
+mod descriptors;
 mod doorkeeper;
 mod ending;
+mod files;
 mod link;
 mod listener;
 mod mailbox;
@@ -31,10 +33,11 @@ mod worker;
 
 use crate::config::{Bind, Config};
 use crate::notify::{self, Watchdog};
-pub(crate) use authenticate::chain;
 use clock::Clock;
 use crowd::{Bounds, Crowd};
 use doorkeeper::Doorkeeper;
+use files::Files;
+pub(crate) use files::{Unusable, open as open_files};
 use listener::Listening;
 use mailbox::{Mail, Mailbox, Mailboxes};
 use std::fmt;
@@ -45,10 +48,10 @@ use std::thread;
 use std::time::Duration;
 use storage::{Load, OpenError, Opened, Storage};
 use tally::{Report, Tally};
-use tls::{Keeper, Tls, TlsFault};
+use tls::{Keeper, Tls};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use weir_auth::{AuthError, Chain};
+use weir_auth::Chain;
 use weir_engine::{Settings, Utf8};
 
 /// What all threads share.
@@ -81,13 +84,14 @@ impl Shared {
             rates: limits.of_user,
         };
         let shards = 0..config.shards.get();
+        let Files { providers, tls } = open_files(&config).map_err(RunError::Files)?;
         Ok(Self {
             clock: Clock::start(),
             store: None,
-            providers: chain(&config).map_err(RunError::Auth)?,
+            providers,
             doorkeeper: Arc::new(Doorkeeper::new(limits)),
             users: Arc::new(Crowd::new(of_users)),
-            tls: certificates(&config).map_err(RunError::Tls)?,
+            tls,
             reports: shards.map(|_| Mutex::default()).collect(),
             tally: Tally::default(),
             watchdog_timeout: None,
@@ -123,10 +127,8 @@ impl Shared {
 pub(crate) enum RunError {
     /// A listener's address could not be had.
     Bind(Bind, io::Error),
-    /// What authentication needs can't be read.
-    Auth(AuthError),
-    /// A listener's certificates can't be used.
-    Tls(TlsFault),
+    /// Files that the configuration names can't be used.
+    Files(Unusable),
     /// The store could not be opened.
     Store(OpenError),
     /// A thread, a runtime or a signal handler could not be had.
@@ -139,8 +141,7 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(address, error) => write!(f, "can't listen on {address}: {error}"),
-            Self::Auth(error) => error.fmt(f),
-            Self::Tls(fault) => fault.fmt(f),
+            Self::Files(unusable) => unusable.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Start(error) => write!(f, "can't start: {error}"),
             Self::ShardDied => f.write_str("a shard ended unexpectedly"),
@@ -152,7 +153,7 @@ impl RunError {
     /// The exit code: 2 where a file has to be edited, so that a supervisor knows a restart won't help, else 1.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Auth(AuthError::Line(..) | AuthError::File(..)) => 2,
+            Self::Files(unusable) if unusable.has_to_be_edited() => 2,
             _ => 1,
         }
     }
@@ -169,6 +170,7 @@ pub(crate) fn run(config: Config) -> Result<(), RunError> {
         let _entered = runtime.enter();
         Signals::catch().map_err(RunError::Start)?
     };
+    descriptors::make_room(config.limits.max_connections);
     let shards = config.shards.get();
     let clock = Clock::start();
     let (mailboxes, owners) = Mailboxes::new(shards);
@@ -336,17 +338,6 @@ fn spawn_worker(
         let _knell = knell;
         worker::run(start, mailbox);
     })
-}
-
-/// The TLS of each listener that has it.
-///
-/// # Errors
-/// Which file can't be used.
-pub(crate) fn certificates(config: &Config) -> Result<Vec<Option<Arc<Tls>>>, TlsFault> {
-    let listeners = config.listeners.iter();
-    listeners
-        .map(|listener| Ok(Tls::of(listener)?.map(Arc::new)))
-        .collect()
 }
 
 /// The engine's settings; limits on totals are split over the shards. Every shard holds all retained messages.

@@ -1,8 +1,11 @@
-//! Limits of one address: how many connections, and how fast.
+//! Limits of one address: how many connections, and how fast; and of the process.
 
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use weir_codec::{Packet, ReasonCode, Version};
 use weir_tests::packets::connect;
-use weir_tests::{Broker, Client, Wire};
+use weir_tests::{Broker, Client, Wire, folder, weir};
 
 use super::{certificate, listener};
 
@@ -84,4 +87,41 @@ async fn plain_http_is_told_too() {
     assert_eq!(reply.status, 429);
     client.send(Packet::PingReq).await;
     assert_eq!(client.recv().await, Packet::PingResp);
+}
+
+/// Standard error of a broker that may open so many files, and its limits, once it listens.
+fn with_files(limit: &str) -> (String, String) {
+    let config = folder().join("broker.toml");
+    fs::write(&config, "[[listener]]\nbind = \"127.0.0.1:0\"").expect("a file");
+    let mut broker = Command::new("sh")
+        .args(["-c", &format!("ulimit {limit}; exec \"$@\""), "sh"])
+        .arg(weir())
+        .args(["run", "--config"])
+        .arg(&config)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("sh runs");
+    let mut line = String::new();
+    let stdout = broker.stdout.as_mut().expect("stdout is piped");
+    BufReader::new(stdout).read_line(&mut line).expect("a line");
+    assert!(line.contains("listening"), "{line}");
+    let limits = fs::read_to_string(format!("/proc/{}/limits", broker.id())).expect("limits");
+    broker.kill().expect("a child");
+    let said = broker.wait_with_output().expect("an end").stderr;
+    (String::from_utf8_lossy(&said).into_owned(), limits)
+}
+
+#[test]
+fn open_files_are_as_many_as_may_be_and_too_few_are_told() {
+    let words = "the process may open 300 files, so of limits.max_connections = 100000 it can have about 44";
+    let (said, _) = with_files("-n 300");
+    assert!(said.contains(words), "{said}");
+    let (said, limits) = with_files("-Sn 300");
+    assert!(!said.contains(words), "{said}");
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let mut limits = files.expect("a limit").split_whitespace().skip(3);
+    assert_eq!(limits.next(), limits.next(), "{files:?}");
 }

@@ -142,6 +142,28 @@ fn a_certificate_that_cannot_be_used_is_named_at_the_start_and_by_check() {
     }
 }
 
+/// Whoever has to mend them is told of all at once.
+#[test]
+fn files_that_are_not_there_are_named_with_where_the_configuration_names_them() {
+    let config = folder().join("broker.toml");
+    let text = "[auth]\nacl_file = \"no-acl\"\n[[auth.provider]]\nkind = \"password-file\"\nfile = \"no-passwords\"\n";
+    let tls = "certificate_file = \"no-chain\"\nkey_file = \"no-key\"\n";
+    fs::write(&config, format!("{text}{}", listener("wss", tls))).expect("a file");
+    for (command, code) in [("check", 2), ("--config", 1)] {
+        let output = Command::new(weir()).arg(command).arg(&config).output();
+        let output = output.expect("weir runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        for names in [
+            "broker.toml:2: auth.acl_file: no-acl: cannot be read",
+            "broker.toml:5: auth.provider.file: no-passwords: cannot be read",
+            ": listener.certificate_file: no-chain: cannot be read",
+        ] {
+            assert!(said.contains(names), "{said}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_certificate_that_ends_is_warned_of_and_shown_in_health() {
     let folder = folder();

@@ -59,10 +59,9 @@ impl Auth {
                 ("nowhere", Anonymous::Nowhere),
             ],
         );
-        let acl_file = section.text("acl_file", "a path, for example \"/etc/weir/acl\"");
         Self {
             anonymous,
-            acl_file: acl_file.filter(|file| !file.is_empty()).map(PathBuf::from),
+            acl_file: section.file("acl_file", "a path, for example \"/etc/weir/acl\""),
             hashes_at_once: section.integer("hashes_at_once", 1, 1..=1024, "passwords"),
             login_delay: login_delay(&section),
             providers,

@@ -122,10 +122,8 @@ fn clients(section: &Section<'_, '_>) -> Option<ClientCertificates> {
     })
 }
 
-/// A path; `""` is none.
 fn file(section: &Section<'_, '_>, key: &'static str) -> Option<PathBuf> {
-    let path = section.text(key, "the path of a file in PEM, in quotes")?;
-    (!path.is_empty()).then(|| path.into())
+    section.file(key, "the path of a file in PEM, in quotes")
 }
 
 fn needed(

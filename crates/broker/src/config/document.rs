@@ -5,6 +5,7 @@
 //! list of allowed keys can't be out of date.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
@@ -25,6 +26,16 @@ pub(super) struct Document<'i> {
     tree: Spanned<DeTable<'i>>,
     asked: RefCell<Vec<(&'static str, &'static str)>>,
     problems: RefCell<Vec<Problem>>,
+    files: RefCell<Vec<NamedFile>>,
+}
+
+/// Another file that this one names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NamedFile {
+    /// Its path as written.
+    pub(crate) path: PathBuf,
+    /// Where it is named: `broker.toml:12: auth.acl_file`.
+    pub(crate) place: String,
 }
 
 impl<'i> Document<'i> {
@@ -130,6 +141,7 @@ impl<'i> Document<'i> {
             tree,
             asked: RefCell::default(),
             problems: RefCell::default(),
+            files: RefCell::default(),
         }
     }
 
@@ -173,6 +185,17 @@ impl<'i> Document<'i> {
             key,
             fault,
         });
+    }
+
+    /// Remembers where another file is named.
+    pub(super) fn name_file(&self, offset: usize, key: &str, path: PathBuf) {
+        let place = format!("{}:{}: {key}", self.file, self.line(offset));
+        self.files.borrow_mut().push(NamedFile { path, place });
+    }
+
+    /// The files that were asked for, in the order of asking.
+    pub(super) fn files(&self) -> Vec<NamedFile> {
+        self.files.borrow().clone()
     }
 
     fn note_unknown_in(&self, section: &str, offset: usize, table: &DeTable<'i>) {

@@ -41,7 +41,7 @@ pub(crate) use rates::Rates;
 pub(crate) use settings::{Log, LogFormat, LogLevel, Timing, Tolerate};
 pub(crate) use store::{Durability, Store};
 
-use document::Document;
+use document::{Document, NamedFile};
 
 /// Everything that can be configured, resolved and in range.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) store: Store,
     /// How and how much is logged.
     pub(crate) log: Log,
+    /// The files that are named in all this, and where.
+    files: Vec<NamedFile>,
 }
 
 impl Config {
@@ -125,6 +127,12 @@ impl Config {
         notices
     }
 
+    /// Where a file is named: `broker.toml:12: auth.acl_file`.
+    pub(crate) fn place_of(&self, file: &Path) -> Option<&str> {
+        let named = self.files.iter().find(|named| named.path == file);
+        named.map(|named| named.place.as_str())
+    }
+
     /// Whether clients that say nothing of who they are are let in on this listener.
     pub(crate) fn lets_anonymous_in(&self, listener: &Listener) -> bool {
         match self.auth.anonymous {
@@ -154,6 +162,7 @@ fn resolve(document: &Document<'_>) -> Config {
         listeners,
         store: Store::resolve(&document.section("store")),
         log: Log::resolve(&document.section("log")),
+        files: document.files(),
     };
     document.note_unknown_keys();
     config

@@ -76,7 +76,7 @@ impl Provider {
         }
         Some(match kind {
             Kind::PasswordFile => {
-                Self::PasswordFile(section.needed("file", "/etc/weir/passwords").into())
+                Self::PasswordFile(section.needed_file("file", "/etc/weir/passwords"))
             }
             Kind::Jwt => Self::Jwt(Box::new(jwt(section, listeners))),
             Kind::Webhook => Self::Webhook(webhook(section)),
@@ -132,17 +132,13 @@ fn keys(section: &Section<'_, '_>) -> KeySource {
     let given: Vec<_> = KEY_SOURCES.iter().filter(|key| section.has(key)).collect();
     match given[..] {
         [&"secret_file"] => {
-            KeySource::SecretFile(section.needed("secret_file", "/etc/weir/jwt-secret").into())
+            KeySource::SecretFile(section.needed_file("secret_file", "/etc/weir/jwt-secret"))
         }
         [&"jwks_url"] => {
             let url = section.needed("jwks_url", "https://login.example/.well-known/jwks.json");
             KeySource::Url(url.to_owned(), refresh)
         }
-        [] | [_] => KeySource::File(
-            section
-                .needed("key_file", "/etc/weir/jwt-public.pem")
-                .into(),
-        ),
+        [] | [_] => KeySource::File(section.needed_file("key_file", "/etc/weir/jwt-public.pem")),
         [_, other, ..] => {
             section.note(other, Fault::OneOf { keys: &KEY_SOURCES });
             KeySource::File(PathBuf::new())

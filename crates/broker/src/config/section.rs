@@ -4,6 +4,7 @@
 //! answers with the default, so that one run finds all problems; where the file says nothing, the default is the answer.
 
 use std::ops::{Range, RangeInclusive};
+use std::path::PathBuf;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -125,6 +126,23 @@ impl<'d, 'i> Section<'d, 'i> {
     fn is_text_or_missing(&self, key: &str) -> bool {
         let value = self.table.and_then(|table| table.get(key));
         value.is_none_or(|value| value.get_ref().is_str())
+    }
+
+    /// The path of a file; `wanted` says of which, `""` is none.
+    pub(super) fn file(&self, key: &'static str, wanted: &str) -> Option<PathBuf> {
+        let file = self.text(key, wanted).filter(|file| !file.is_empty())?;
+        let key_path = path(self.name, key);
+        self.document
+            .name_file(self.offset_of(key), &key_path, file.into());
+        Some(file.into())
+    }
+
+    /// The path of a file that has to be there.
+    pub(super) fn needed_file(&self, key: &'static str, example: &'static str) -> PathBuf {
+        match self.needed(key, example) {
+            "" => PathBuf::new(),
+            file => self.file(key, example).unwrap_or_else(|| file.into()),
+        }
     }
 
     /// A string; `wanted` says which.

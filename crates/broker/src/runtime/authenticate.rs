@@ -21,17 +21,15 @@ use weir_engine::{ConnectionKey, Credentials, Grant, Input, Instant as Moment, R
 /// The providers that are configured.
 ///
 /// # Errors
-/// A file that one of them needs can't be read, or says something that can't be.
-pub(crate) fn chain(config: &Config) -> Result<Chain, AuthError> {
+/// The files that can't be read, or say something that can't be.
+pub(super) fn chain(config: &Config) -> Result<Chain, Vec<AuthError>> {
     let auth = &config.auth;
-    let mut providers: Vec<Arc<dyn Provider>> = Vec::with_capacity(auth.providers.len());
+    let (mut providers, mut errors) = (Vec::with_capacity(auth.providers.len()), Vec::new());
     for provider in &auth.providers {
-        providers.push(match provider {
-            Configured::PasswordFile(file) => Arc::new(Password::open(file, auth.hashes_at_once)?),
-            Configured::Jwt(settings) => Arc::new(Jwt::open((**settings).clone())?),
-            Configured::Webhook(settings) => Arc::new(Webhook::new(settings.clone())?),
-            Configured::Certificate => Arc::new(Certificate),
-        });
+        match open(provider, auth.hashes_at_once) {
+            Ok(provider) => providers.push(provider),
+            Err(error) => errors.push(error),
+        }
     }
     let listeners = config.listeners.iter();
     let anonymous = listeners.map(|listener| config.lets_anonymous_in(listener));
@@ -39,10 +37,26 @@ pub(crate) fn chain(config: &Config) -> Result<Chain, AuthError> {
     if let Some(longest) = auth.login_delay {
         chain = chain.with_login_delay(longest);
     }
-    match &auth.acl_file {
+    let chain = match &auth.acl_file {
         Some(file) => chain.with_acl_file(file),
         None => Ok(chain),
+    };
+    match chain {
+        Ok(chain) if errors.is_empty() => Ok(chain),
+        chain => {
+            errors.extend(chain.err());
+            Err(errors)
+        }
     }
+}
+
+fn open(provider: &Configured, hashes_at_once: usize) -> Result<Arc<dyn Provider>, AuthError> {
+    Ok(match provider {
+        Configured::PasswordFile(file) => Arc::new(Password::open(file, hashes_at_once)?),
+        Configured::Jwt(settings) => Arc::new(Jwt::open((**settings).clone())?),
+        Configured::Webhook(settings) => Arc::new(Webhook::new(settings.clone())?),
+        Configured::Certificate => Arc::new(Certificate),
+    })
 }
 
 /// Finds out who a client is.

@@ -193,6 +193,23 @@ fn revocations(
 /// A certificate with so little time left is worth a warning.
 pub(super) const NEARLY_OVER: Duration = Duration::from_secs(7 * 86_400);
 
+impl TlsFault {
+    /// The file that it is about, if it is about one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Unreadable(file, _)
+            | Self::NotPem(file, _)
+            | Self::NoCertificate(file)
+            | Self::NoKey(file)
+            | Self::NoList(file)
+            | Self::Certificate(file)
+            | Self::Pair(_, file, _)
+            | Self::Clients(file, _) => Some(file),
+            Self::Library(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for TlsFault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
