@@ -6,6 +6,7 @@
 
 mod explain;
 mod passwd;
+mod say;
 mod store;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ pub(crate) use store::Ask;
 
 use crate::config::{Config, ConfigError, Protocol, parse_bind};
 use crate::runtime::open_files;
+use say::say;
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,7 +90,7 @@ pub(crate) fn check(file: &Path) -> ExitCode {
                 eprintln!("{unusable}");
                 return 2.into();
             }
-            println!("{}: ok\n{}", file.display(), summary(&config));
+            say(format_args!("{}: ok\n{}", file.display(), summary(&config)));
             ExitCode::SUCCESS
         }
         Err(error) => {

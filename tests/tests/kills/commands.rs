@@ -2,8 +2,9 @@
 //!
 //! What it says is checked against what clients were acknowledged before.
 
+use std::fs::File;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use weir_codec::{Qos, Version};
@@ -109,4 +110,33 @@ async fn damage_is_told_by_the_command_and_by_the_broker() {
     let mut reader = Client::v5(&again, "reader").await;
     reader.subscribe("r/#", Qos::AtMostOnce).await;
     assert_eq!(reader.payload().await, "a payload");
+}
+
+/// Exit code and standard error of a command whose standard output nobody takes.
+fn unheard(stdout: impl Into<Stdio>, folder: &Path, what: &str) -> (i32, String) {
+    let asked = Command::new(weir())
+        .args(["store", what])
+        .arg(folder)
+        .stdout(stdout)
+        .output()
+        .expect("weir runs");
+    let said = String::from_utf8(asked.stderr).expect("text");
+    (asked.status.code().expect("an exit code"), said)
+}
+
+#[tokio::test]
+async fn a_command_that_nobody_reads_ends_quietly_and_a_full_disk_is_named() {
+    let folder = folder();
+    let running = broker(&folder);
+    let mut publisher = Client::v5(&running, "publisher").await;
+    publisher.retain("r", "kept", Qos::AtLeastOnce).await;
+    for what in ["verify", "stats", "export"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        assert_eq!(unheard(writer, &folder, what), (1, String::new()), "{what}");
+        let full = File::options().write(true).open("/dev/full");
+        let (code, said) = unheard(full.expect("a device"), &folder, what);
+        assert!(said.starts_with("standard output: No space left"), "{said}");
+        assert_eq!(code, 1);
+    }
 }

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use weir_auth::{Explanation, explain_publish, explain_subscribe};
 use weir_engine::{Coverage, TopicFilter, TopicName, Utf8};
 
+use super::say::say;
 use crate::config::Config;
 
 /// What is asked of an ACL file.
@@ -58,7 +59,7 @@ impl Explain {
     pub(crate) fn run(&self) -> ExitCode {
         match self.explain() {
             Ok(explanation) => {
-                println!("{}", words(&explanation));
+                say(words(&explanation));
                 match explanation.allowed {
                     Coverage::Whole => ExitCode::SUCCESS,
                     Coverage::Part | Coverage::Nothing => 3.into(),

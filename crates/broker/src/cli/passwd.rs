@@ -8,6 +8,7 @@ use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::say::say;
 use clap::Args;
 use weir_auth::{AuthError, PasswordFile};
 
@@ -50,7 +51,7 @@ impl Passwd {
     pub(crate) fn run(&self) -> ExitCode {
         match self.change() {
             Ok(done) => {
-                println!("{}: {done}", self.file.display());
+                say(format_args!("{}: {done}", self.file.display()));
                 ExitCode::SUCCESS
             }
             Err(error) => {

@@ -7,6 +7,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::say::{end_unheard, say};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use weir_engine::{Message, Record, Stage};
@@ -72,23 +73,23 @@ fn verify(directory: &Path) -> Result<ExitCode, StoreError> {
     let lost = &recovered.lost;
     for damage in &lost.damage {
         match damage {
-            Damage::Torn { .. } => println!("note: {damage}"),
-            Damage::Corrupt { .. } => println!("LOST: {damage}"),
+            Damage::Torn { .. } => say(format_args!("note: {damage}")),
+            Damage::Corrupt { .. } => say(format_args!("LOST: {damage}")),
         }
     }
     for key in &lost.records {
-        println!("LOST: {key:?}: what it needs is missing");
+        say(format_args!("LOST: {key:?}: what it needs is missing"));
     }
     let damaged = read_parked(&mut store, &recovered)?;
     let is_loss = lost.is_loss() || damaged > 0;
     let (first, end) = (store.log().first(), store.log().end());
-    println!(
+    say(format_args!(
         "{}: {} records in batches {} to {}",
         if is_loss { "damaged" } else { "ok" },
         recovered.records.len() + recovered.parked.len(),
         first.0,
         end.0
-    );
+    ));
     Ok(u8::from(is_loss).into())
 }
 
@@ -99,7 +100,7 @@ fn read_parked(store: &mut Store<Files>, recovered: &Recovered) -> Result<usize,
     for parked in recovered.parked.chunks(AT_ONCE) {
         let numbers: Vec<_> = parked.iter().map(|it| it.number).collect();
         for it in store.load(&numbers)?.damaged {
-            println!("LOST: {it}");
+            say(format_args!("LOST: {it}"));
             damaged += 1;
         }
     }
@@ -132,11 +133,11 @@ fn stats(directory: &Path) -> Result<ExitCode, StoreError> {
         ("retained", count(|it| matches!(it, Record::Retained(_)))),
     ];
     for (name, figure) in figures {
-        println!("{name}: {figure}");
+        say(format_args!("{name}: {figure}"));
     }
-    println!("live bytes: {}", census.live_bytes);
-    println!("log bytes: {}", census.log_bytes);
-    println!("disk bytes: {}", store.log().disk_bytes()?);
+    say(format_args!("live bytes: {}", census.live_bytes));
+    say(format_args!("log bytes: {}", census.log_bytes));
+    say(format_args!("disk bytes: {}", store.log().disk_bytes()?));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -151,9 +152,8 @@ fn export(directory: &Path) -> Result<ExitCode, StoreError> {
         .records
         .iter()
         .try_for_each(|record| writeln!(out, "{}", line(record)));
-    // Whoever reads no further has what they want.
-    if written.and_then(|()| out.flush()).is_err() {
-        return Ok(ExitCode::FAILURE);
+    if let Err(error) = written.and_then(|()| out.flush()) {
+        end_unheard(&error);
     }
     Ok(u8::from(recovered.lost.is_loss() || !damaged.is_empty()).into())
 }
