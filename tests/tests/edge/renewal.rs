@@ -145,7 +145,8 @@ fn a_certificate_that_cannot_be_used_is_named_at_the_start_and_by_check() {
 /// Whoever has to mend them is told of all at once.
 #[test]
 fn files_that_are_not_there_are_named_with_where_the_configuration_names_them() {
-    let config = folder().join("broker.toml");
+    let folder = folder();
+    let config = folder.join("broker.toml");
     let text = "[auth]\nacl_file = \"no-acl\"\n[[auth.provider]]\nkind = \"password-file\"\nfile = \"no-passwords\"\n";
     let tls = "certificate_file = \"no-chain\"\nkey_file = \"no-key\"\n";
     fs::write(&config, format!("{text}{}", listener("wss", tls))).expect("a file");
@@ -161,6 +162,19 @@ fn files_that_are_not_there_are_named_with_where_the_configuration_names_them() 
         ] {
             assert!(said.contains(names), "{said}");
         }
+    }
+    // A path is one below the directory that the broker is started in, wherever its configuration is.
+    let elsewhere = weir_tests::folder();
+    fs::write(elsewhere.join("no-acl"), "").expect("a file");
+    for (started_in, is_named) in [(&folder, true), (&elsewhere, false)] {
+        let mut check = Command::new(weir());
+        let output = check
+            .arg("check")
+            .arg(&config)
+            .current_dir(started_in)
+            .output();
+        let said = output.expect("weir runs").stderr;
+        assert_eq!(String::from_utf8_lossy(&said).contains("no-acl"), is_named);
     }
 }
 
