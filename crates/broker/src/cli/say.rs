@@ -1,4 +1,7 @@
 //! What commands answer, on standard output.
+//!
+//! Whoever reads it may stop at any line, and a disk may be full: a command then ends where it is, and never as if all had
+//! been said.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
