@@ -83,6 +83,8 @@ fn signals_that_come_while_it_starts_are_heeded_later() {
         .expect("the broker starts");
     // Opens when the broker does.
     let writer = OpenOptions::new().write(true).open(&pipe).expect("a pipe");
+    // SIGHUP would have it wait for somebody who writes again.
+    fs::remove_file(&pipe).expect("a pipe");
     for signal in ["-HUP", "-TERM"] {
         let pid = broker.id().to_string();
         let sent = Command::new("sh")
