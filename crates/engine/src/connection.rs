@@ -12,6 +12,7 @@ use crate::aliases::{InboundAliases, OutboundAliases};
 use crate::id::SessionKey;
 use crate::shard::Contest;
 use crate::slow_reader::SlowReader;
+use crate::subscription::Subscription;
 use crate::time::Instant;
 use crate::timers::TimerToken;
 use alloc::boxed::Box;
@@ -147,6 +148,12 @@ impl Connection {
             Phase::Connected(session) => Some(session),
             _ => None,
         }
+    }
+
+    /// What becomes of a subscription's QoS 0 messages that find it slow.
+    #[inline]
+    pub(crate) fn slow_reader_of(&self, subscription: &Subscription) -> Option<SlowReader> {
+        subscription.slow_reader.or(self.slow_reader)
     }
 
     /// The bytes that are in its output, or go there for certain.

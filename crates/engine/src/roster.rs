@@ -156,7 +156,7 @@ impl Roster {
             count(&mut self.stats, sent);
             Share::of(sent, key, connection)
         } else {
-            let policy = subscription.slow_reader.or(connection.slow_reader);
+            let policy = connection.slow_reader_of(subscription);
             self.enqueue(to, &shape, identifiers, policy, cast);
             None
         }
@@ -346,7 +346,7 @@ impl Roster {
         };
         let connection = session.connection.and_then(|key| self.connections.get(key));
         connection.is_none_or(|connection| {
-            let policy = subscription.slow_reader.or(connection.slow_reader);
+            let policy = connection.slow_reader_of(subscription);
             matches!(policy, None | Some(SlowReader::DropNewest))
                 && !session.queue.is_empty()
                 && !session.queue.takes(cost_bytes, room(&self.settings))
@@ -358,7 +358,7 @@ impl Roster {
     pub(crate) fn drop_in_vain(&mut self, to: SessionKey, subscription: &Subscription, count: u64) {
         let key = self.sessions.get(to).and_then(|session| session.connection);
         if let Some(connection) = key.and_then(|key| self.connections.get(key)) {
-            let policy = subscription.slow_reader.or(connection.slow_reader);
+            let policy = connection.slow_reader_of(subscription);
             let identifiers = subscription.identifiers();
             self.turn_down(to, Qos::AtMostOnce, identifiers, policy, count);
         }

@@ -1,6 +1,7 @@
 //! A parsed file that remembers its lines.
 //!
-//! It knows TOML and no meaning. It hands out sections, which are asked for their keys, and gathers the problems.
+//! It knows TOML and no meaning. It hands out sections, which are asked for their keys, and gathers the
+//! problems, and the places at which other files are named.
 //! Every key that was asked for is a key that exists: what is left over in the file afterwards is unknown, and the
 //! list of allowed keys can't be out of date.
 

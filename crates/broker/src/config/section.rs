@@ -130,19 +130,23 @@ impl<'d, 'i> Section<'d, 'i> {
 
     /// The path of a file; `wanted` says of which, `""` is none.
     pub(super) fn file(&self, key: &'static str, wanted: &str) -> Option<PathBuf> {
-        let file = self.text(key, wanted).filter(|file| !file.is_empty())?;
-        let key_path = path(self.name, key);
-        self.document
-            .name_file(self.offset_of(key), &key_path, file.into());
-        Some(file.into())
+        let file = self.text(key, wanted)?;
+        (!file.is_empty()).then(|| self.named(key, file))
     }
 
     /// The path of a file that has to be there.
     pub(super) fn needed_file(&self, key: &'static str, example: &'static str) -> PathBuf {
         match self.needed(key, example) {
             "" => PathBuf::new(),
-            file => self.file(key, example).unwrap_or_else(|| file.into()),
+            file => self.named(key, file),
         }
+    }
+
+    fn named(&self, key: &str, file: &str) -> PathBuf {
+        let offset = self.offset_of(key);
+        self.document
+            .name_file(offset, &path(self.name, key), file.into());
+        file.into()
     }
 
     /// A string; `wanted` says which.

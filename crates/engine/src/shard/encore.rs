@@ -101,7 +101,7 @@ impl Shard {
     }
 
     fn drop_for_others(&mut self, packets: usize) {
-        if self.roster.encore.rest().others.is_empty() {
+        if packets == 0 || self.roster.encore.rest().others.is_empty() {
             return;
         }
         let rest = self.roster.encore.take_rest();
